@@ -7,7 +7,6 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::points::Points;
-use crate::exec::pool::inside;
 use crate::exec::{IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
 
 /// How a run goes.
@@ -34,24 +33,21 @@ pub(crate) fn execute<T: Element, R: Send>(
         access,
         ..
     } = program;
-    let go = |cut| {
-        let (how_cut, layout) = ((cut, efforts), run.layout);
-        how(PlanExecution::new(
-            plan,
-            code,
-            (points, access),
-            how_cut,
-            layout,
-            workspace,
-            count,
-        ))
-    };
-    // If no work is worth a second thread, no pool is entered.
+    // If no work is worth a second thread, no pool is asked for one.
     let sizes = (run.sum_steps, points.rows);
-    let ran = match efforts.most(plan, sizes, run.cut, |_| true) {
-        1 => go(Cut::ONE),
-        _ => inside(|shared| go(if shared { run.cut } else { Cut::ONE })),
+    let cut = match efforts.most(plan, sizes, size_of::<T>(), run.cut, |_| true) {
+        1 => Cut::ONE,
+        _ => run.cut,
     };
+    let ran = how(PlanExecution::new(
+        plan,
+        code,
+        (points, access),
+        (cut, efforts),
+        run.layout,
+        workspace,
+        count,
+    ));
     ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
         program: plan.name.clone(),
     })
@@ -99,7 +95,8 @@ pub(crate) fn need<'a, T: Element>(
         }
     })?;
     let sum = |item: &Item| matches!(item, Item::Outer { .. });
-    need.parts = efforts.most(plan, (need.sum_steps(), b), cut, sum);
+    let sizes = (need.sum_steps(), b);
+    need.parts = efforts.most(plan, sizes, size_of::<T>(), cut, sum);
     let budget = budget.unwrap_or(usize::MAX);
     while need.parts > 1 && need.bytes() > budget {
         need.parts -= 1;

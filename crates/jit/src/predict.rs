@@ -182,6 +182,16 @@ pub fn run_shape(extent: Extent, layout: Layout) -> RunShape {
     }
 }
 
+/// Panels of a packed product, with what share of one a few columns beyond whole registers take: four of them have sixteen
+/// bytes of a 64-byte line each.
+fn panels<T: Element>(target: Target, inner: usize, outer: usize) -> f64 {
+    let vector = target.vector_bytes() / size_of::<T>();
+    let whole = retrograd_kernels::whole::<T>(inner, outer);
+    let registers = whole.div_ceil(vector) as f64;
+    let of_four = (64 * size_of::<T>()) as f64 / (16 * target.vector_bytes()) as f64;
+    (registers + (outer - whole).div_ceil(4) as f64 * of_four) / 2.0
+}
+
 impl Machine {
     /// Cycles of one task.
     fn cycles<T: Element>(&self, plan: &Plan, work: &Work) -> f64 {
@@ -207,7 +217,7 @@ impl Machine {
                 ..
             } => {
                 // Tiles of a few rows are bound by reading panels: one line per cycle from L1, half a line from L2.
-                let panels = outer.div_ceil(2 * vector) as f64;
+                let panels = panels::<T>(target, inner, outer);
                 let tiles = rows.div_ceil(tile_rows) as f64;
                 let numbers = (2 * vector) as f64;
                 let multiplied = 2.0 * numbers * (rows as f64 / tiles) / flops_a_cycle;
@@ -243,9 +253,15 @@ impl Machine {
                 c.streamed + rows as f64 * of as f64 / c.at_once * group
             }
             Work::Outer { terms, len, cols } => {
-                let panels = cols.div_ceil(2 * vector);
-                let flops = 2.0 * (terms * len * panels * 2 * vector) as f64;
-                let blocks = (terms.div_ceil(TERMS) * panels * len) as f64;
+                // A few columns beyond whole registers share them.
+                let rest = cols % vector;
+                let part = match 2 * rest <= vector {
+                    true => rest as f64 / vector as f64,
+                    false => 1.0,
+                };
+                let panels = ((cols / vector) as f64 + part) / 2.0;
+                let flops = 2.0 * (terms * len * 2 * vector) as f64 * panels;
+                let blocks = (terms.div_ceil(TERMS) * len) as f64 * panels;
                 self.outer
                     * (flops / flops_a_cycle
                         + c.pack_terms * lines(terms * cols)

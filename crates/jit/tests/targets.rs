@@ -366,7 +366,15 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
         r.loss((h - x).square().mean());
         r.finish("gated").expect("it is a program")
     };
-    for (n, b, t) in [(5, 2, 3), (16, 4, 5), (64, 32, 9), (67, 33, 20)] {
+    for (n, b, t) in [
+        (5, 2, 3),
+        (16, 4, 5),
+        (33, 3, 4),
+        (40, 7, 5),
+        (64, 32, 9),
+        (67, 33, 20),
+        (129, 2, 3),
+    ] {
         let tape = program(n);
         let outputs = |target| {
             let cell = CompiledCell::<f32>::compile_with(

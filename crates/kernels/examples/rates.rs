@@ -3,7 +3,7 @@
 //!     taskset -c 0 cargo run --release -p retrograd-kernels --example rates
 //!
 //! Minimum times: the machine may be shared. `--isa avx2` or `--isa portable` measures narrower kernels, `--outer`
-//! the outer products only, `--activations` the activations only.
+//! the outer products only, `--activations` the activations only, `--odd` what one unit more costs an LSTM.
 
 use retrograd_kernels::{
     Activation, AlignedBuffer, BlockMut, BlockSlice, Isa, Kernels, OuterArgs, OuterRhs, PieceMut,
@@ -240,6 +240,24 @@ fn activation(peak: Option<f64>, k: &Kernels<f32>, f: Activation, [rows, n, ld]:
     );
 }
 
+/// The products of an LSTM of one unit more than whole registers, and of as many units as those.
+fn odd(peak: Option<f64>, k: &Kernels<f32>) {
+    for h in [16, 64, 128] {
+        // A sample's: of input and state side by side.
+        product(peak, k, [1, 2 * h, 4 * h], false, true);
+    }
+    for h in [32, 33, 40, 64, 65, 128, 129] {
+        for m in [1, 16, 32, 48] {
+            product(peak, k, [m, h, 4 * h], false, true);
+            product(peak, k, [m, 4 * h, h], true, true);
+        }
+        outer(peak, k, 4 * h, h, 3200, true);
+        activation(peak, k, Activation::Sigmoid, [32, 3 * h, 4 * h]);
+        activation(peak, k, Activation::Tanh, [32, h, 4 * h]);
+        activation(peak, k, Activation::Tanh, [32, h, h]);
+    }
+}
+
 fn main() {
     let isa = std::env::args().skip_while(|a| a != "--isa").nth(1);
     let k = match isa.as_deref() {
@@ -254,6 +272,9 @@ fn main() {
         peak.unwrap_or(f64::NAN) / 1e9
     );
     let only = |what: &str| std::env::args().any(|a| a == what);
+    if only("--odd") {
+        return odd(peak, k);
+    }
     if !only("--outer") {
         for f in Activation::ALL {
             for shape in [[32, 96, 128], [1, 96, 96], [32, 384, 512], [1, 8192, 8192]] {

@@ -62,6 +62,30 @@ impl Simd for Avx2<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn repeat(p: *const f32) -> __m256 {
+        // SAFETY: the caller guarantees 4 elements.
+        unsafe { _mm256_broadcast_ps(&_mm_loadu_ps(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn repeat_part(p: *const f32, n: usize) -> __m256 {
+        // SAFETY: the caller guarantees n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        unsafe {
+            let mask = _mm_loadu_si128(MASKS.as_ptr().add(8 - n).cast());
+            _mm256_broadcast_ps(&_mm_maskload_ps(p, mask))
+        }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn repeated_sums(v: __m256) -> [f32; 4] {
+        let pairs = _mm256_add_ps(v, _mm256_permute_ps::<0b10_11_00_01>(v));
+        let all = _mm256_add_ps(pairs, _mm256_permute_ps::<0b01_00_11_10>(pairs));
+        let high = _mm256_extractf128_ps::<1>(all);
+        let low = _mm_cvtss_f32(_mm256_castps256_ps128(all));
+        [low, _mm_cvtss_f32(high), 0.0, 0.0]
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn transpose(src: *const f32, ld: usize, dst: *mut f32, ldd: usize) {
         let (mut pair, mut quad) = ([_mm256_setzero_ps(); 8], [_mm256_setzero_pd(); 8]);
         for i in 0..4 {
@@ -141,6 +165,33 @@ impl Simd for Avx2<f64> {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn sums(v: [__m256d; 8]) -> [f64; 8] {
         sums_pd(v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn repeat(p: *const f64) -> __m256d {
+        // SAFETY: the caller guarantees 2 elements.
+        unsafe { _mm256_broadcast_pd(&_mm_loadu_pd(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn repeat_part(p: *const f64, n: usize) -> __m256d {
+        // SAFETY: the caller guarantees n < 2 elements.
+        unsafe {
+            let part = if n > 0 {
+                _mm_load_sd(p)
+            } else {
+                _mm_setzero_pd()
+            };
+            _mm256_broadcast_pd(&part)
+        }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn repeated_sums(v: __m256d) -> [f64; 4] {
+        let pairs = _mm256_add_pd(v, _mm256_permute_pd::<0b0101>(v));
+        let high = _mm256_extractf128_pd::<1>(pairs);
+        let low = _mm_cvtsd_f64(_mm256_castpd256_pd128(pairs));
+        [low, _mm_cvtsd_f64(high), 0.0, 0.0]
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]

@@ -67,6 +67,29 @@ impl Simd for Avx512<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn repeat(p: *const f32) -> __m512 {
+        // SAFETY: the caller guarantees 4 elements.
+        unsafe { _mm512_broadcast_f32x4(_mm_loadu_ps(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn repeat_part(p: *const f32, n: usize) -> __m512 {
+        // SAFETY: the caller guarantees n < 4 elements; masked-off lanes are not accessed.
+        unsafe { _mm512_broadcast_f32x4(_mm_maskz_loadu_ps((1u8 << n) - 1, p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn repeated_sums(v: __m512) -> [f32; 4] {
+        let pairs = _mm512_add_ps(v, _mm512_permute_ps::<0b10_11_00_01>(v));
+        let all = _mm512_add_ps(pairs, _mm512_permute_ps::<0b01_00_11_10>(pairs));
+        let first = _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, all));
+        let mut out = [0.0; 4];
+        // SAFETY: there is room for 4.
+        unsafe { _mm_storeu_ps(out.as_mut_ptr(), first) };
+        out
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn transpose(src: *const f32, ld: usize, dst: *mut f32, ldd: usize) {
         let zero = _mm512_setzero_ps();
         let (mut pair, mut quad) = ([zero; 16], [_mm512_setzero_pd(); 16]);
@@ -146,6 +169,28 @@ impl Simd for Avx512<f64> {
             );
         }
         sums_pd(half)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn repeat(p: *const f64) -> __m512d {
+        // SAFETY: the caller guarantees 2 elements.
+        unsafe { _mm512_broadcast_f64x2(_mm_loadu_pd(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn repeat_part(p: *const f64, n: usize) -> __m512d {
+        // SAFETY: the caller guarantees n < 2 elements; masked-off lanes are not accessed.
+        unsafe { _mm512_broadcast_f64x2(_mm_maskz_loadu_pd((1u8 << n) - 1, p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn repeated_sums(v: __m512d) -> [f64; 4] {
+        let pairs = _mm512_add_pd(v, _mm512_permute_pd::<0b0101_0101>(v));
+        let first = _mm512_castpd512_pd256(_mm512_maskz_compress_pd(0x55, pairs));
+        let mut out = [0.0; 4];
+        // SAFETY: there is room for 4.
+        unsafe { _mm256_storeu_pd(out.as_mut_ptr(), first) };
+        out
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]

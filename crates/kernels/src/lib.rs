@@ -35,7 +35,7 @@
 //! read.
 //!
 //! One file per instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `row`, `unpacked`, `matvec`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of
+//! written once over it (`product`, `row`, `extra`, `unpacked`, `matvec`, `pack`, `outer`, `narrow`, `terms`, `rows`, `sum`, on the tiles of
 //! `micro`), and so are the activations (`activate`, `functions`, `coefficients`).
 
 mod activate;
@@ -46,9 +46,11 @@ mod avx512;
 mod bf16;
 mod buffer;
 mod coefficients;
+mod extra;
 mod functions;
 mod matvec;
 mod micro;
+mod narrow;
 mod outer;
 mod pack;
 pub mod peak;
@@ -70,6 +72,7 @@ pub use bf16::Bf16Unit;
 pub use buffer::{
     AlignedBuffer, BlockSlice, CACHE_LINE, Packed, TooMany, activate, product_unpacked, sum_rows,
 };
+pub use extra::whole;
 pub use types::{
     ADD, BACKWARD, Block, BlockMut, IN_ORDER, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
     StridedBlock, Weights,
@@ -219,9 +222,10 @@ impl<T: SimdElement> Kernels<T> {
         (self.activate)(f)
     }
 
-    /// Elements of the packing of a matrix [rows, cols], with the product's columns rounded up to whole panels.
+    /// Elements of the packing of a matrix [rows, cols]: the product's columns in whole panels, but for a few columns beyond
+    /// whole registers, which are packed by themselves.
     pub fn packed_len(&self, rows: usize, cols: usize, transposed: bool) -> usize {
-        pack::packed_len(self.panel, rows, cols, transposed)
+        pack::packed_len::<T>(self.panel, rows, cols, transposed)
     }
 
     /// Elements of the packing of such a matrix for a unit: see [`Weights::unit`].

@@ -115,6 +115,8 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
                     for v in 0..V {
                         prefetch(c.wrapping_add(i * ldc + v * S::LANES));
                     }
+                    // Rows need not begin cache lines.
+                    prefetch(c.wrapping_add(i * ldc + V * S::LANES - 1));
                 }
             }
             let mut acc = [[S::zero(); V]; R];

@@ -3,13 +3,14 @@
 //! For weight and bias gradients. K = steps · rows is divided into blocks of [`K_BLOCK`]; in each, panels of the
 //! right-hand sides are packed until they fill half of L2, then δ is packed a few tiles at a time and multiplied by all
 //! of them. Panels restart at the column boundaries of the destination blocks, tiles at their row boundaries, so a tile
-//! always lies in one destination, and nothing is scattered.
+//! always lies in one destination, and nothing is scattered; but for a few columns before a boundary (`narrow`).
 //!
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
 //! [`K_BLOCK`], regardless of the range of rows and of the tile that contains it.
 
 use crate::bf16;
 use crate::micro::{SumStart, TileArgs, part, tile};
+use crate::narrow::{NarrowTiles, PackColumns, most};
 use crate::simd::Simd;
 use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
 use crate::types::{BlockMut, OuterArgs, OuterRhs, PieceMut, list};
@@ -27,7 +28,8 @@ const ALIGN: usize = 64;
 /// Elements of scratch for `k` terms and panels of `n` columns in `runs` runs.
 pub(crate) fn scratch_len<S: Simd>(k: usize, n: usize, runs: usize) -> usize {
     let k = k.min(K_BLOCK);
-    let panels = (n / S::NR + runs.max(1)).min(panels_together::<S>());
+    // A run may end with half a panel and a few columns.
+    let panels = (n / S::NR + 2 * runs.max(1)).min(panels_together::<S>());
     panels * k * S::NR + TILES * tile_len::<S>(k) + ALIGN / size_of::<S::T>()
 }
 
@@ -77,11 +79,12 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
     }
 }
 
-/// Columns `col .. col + cols` of a right-hand side, packed at `at`.
+/// Columns `col .. col + cols` of a right-hand side, packed at `at`: as a panel, or column by column if they are `narrow`.
 struct RhsPanel<'a, T> {
     rhs: &'a OuterRhs<T>,
     col: usize,
     cols: usize,
+    narrow: bool,
     at: *const T,
 }
 
@@ -130,20 +133,37 @@ impl<S: Simd> Outer<'_, S> {
                 unsafe {
                     let end =
                         boundary(list(rhs.dst, rhs.n_dst), rhs.n, |b| (b.col, b.cols), next.1);
-                    let cols = S::NR.min(end - next.1);
+                    let few = (end - next.1) % S::LANES;
+                    let few = if few <= most::<S>() { few } else { 0 };
+                    // Whole registers first.
+                    let left = end - next.1 - few;
+                    let narrow = left == 0;
+                    let cols = if narrow { few } else { S::NR.min(left) };
                     let strides = (rhs.step_stride, rhs.row_stride, rhs.lag);
                     let terms = Terms::new(rhs.ptr, strides, self.args, k0, kk);
-                    S::vectorize(PackRhs::<S> {
-                        terms,
-                        col: next.1,
-                        cols,
-                        out: at,
-                        set: PhantomData,
-                    });
+                    let (col, out, set) = (next.1, at, PhantomData);
+                    if narrow {
+                        S::vectorize(PackColumns::<S> {
+                            terms,
+                            col,
+                            cols,
+                            out,
+                            set,
+                        });
+                    } else {
+                        S::vectorize(PackRhs::<S> {
+                            terms,
+                            col,
+                            cols,
+                            out,
+                            set,
+                        });
+                    }
                     *panel = Some(RhsPanel {
                         rhs,
-                        col: next.1,
+                        col,
                         cols,
+                        narrow,
                         at,
                     });
                     at = at.add(kk * S::NR);
@@ -216,7 +236,7 @@ impl<S: Simd> Outer<'_, S> {
                 };
                 for t in t0..t1 {
                     let (r0, r1) = rows(t);
-                    for p in panels.iter().flatten() {
+                    for p in panels.iter().flatten().filter(|p| !p.narrow) {
                         // SAFETY: the destination contains the whole tile, because tiles and panels end at its boundaries.
                         unsafe {
                             let blocks = list(p.rhs.dst, p.rhs.n_dst);
@@ -239,8 +259,67 @@ impl<S: Simd> Outer<'_, S> {
                         }
                     }
                 }
+                // SAFETY: as above; there is room for all tiles.
+                unsafe { self.narrow(kk, add, panels, (at, &cols), |t| rows(t0 + t).0) };
             }
             i = end;
+        }
+    }
+}
+
+impl<S: Simd> Outer<'_, S> {
+    /// The columns that are not in panels, two at a time, for the packed tiles of δ: their address, the rows of each, and the
+    /// first of them.
+    ///
+    /// # Safety
+    /// As [`outer`]; the destinations contain whole tiles.
+    unsafe fn narrow(
+        &self,
+        kk: usize,
+        add: bool,
+        panels: &[Option<RhsPanel<S::T>>],
+        (a, rows): (*const S::T, &[usize; TILES]),
+        first: impl Fn(usize) -> usize,
+    ) {
+        let mut all = (panels.iter().flatten())
+            .filter(|p| p.narrow)
+            .flat_map(|p| (0..p.cols).map(move |c| (p, c)));
+        // The address of a column, and of the column in each tile's rows.
+        let column = |(p, c): (&RhsPanel<S::T>, usize)| {
+            let to = std::array::from_fn(|t| {
+                // SAFETY: the caller guarantees the list.
+                let blocks = unsafe { list(p.rhs.dst, p.rhs.n_dst) };
+                let there = || place(blocks, first(t), p.col + c);
+                let there = if rows[t] > 0 { there() } else { None };
+                there.unwrap_or((std::ptr::null_mut(), 0))
+            });
+            (p.at.wrapping_add(c * kk), to)
+        };
+        while let Some(one) = all.next() {
+            let (b, to): (_, [(*mut S::T, usize); TILES]) = column(one);
+            // SAFETY: the columns' terms are packed, and the destinations are where the tiles' rows are.
+            unsafe {
+                match all.next().map(column) {
+                    Some((b2, to2)) => NarrowTiles::<S, 2> {
+                        k: kk,
+                        a,
+                        rows,
+                        b: [b, b2],
+                        c: std::array::from_fn(|t| [to[t], to2[t]]),
+                        add,
+                    }
+                    .run(),
+                    None => NarrowTiles::<S, 1> {
+                        k: kk,
+                        a,
+                        rows,
+                        b: [b],
+                        c: to.map(|to| [to]),
+                        add,
+                    }
+                    .run(),
+                }
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Packing weights: blocks in, panels out.
 //!
-//! For `product`. Panel j holds columns j·NR .. (j + 1)·NR of B (Wᵀ or W), zeros beyond the last column, term by term:
+//! For `product`. A few columns beyond whole registers follow the panels (`extra`). Panel j holds columns j·NR .. (j + 1)·NR of B (Wᵀ or W), zeros beyond the last column, term by term:
 //! element (p, q) is at (j·k + p)·NR + q. So a micro-kernel reads it from front to back.
 //!
 //! Invariant: reads run along rows of W. Packing along columns costs as much as a training step (`ceiling/`).
 
 use crate::bf16;
+use crate::extra;
 use crate::simd::{Simd, SimdOp};
 use crate::types::{Block, Weights, list};
 use std::marker::PhantomData;
@@ -13,14 +14,15 @@ use std::marker::PhantomData;
 /// Rows of W copied together: as many streams as a prefetcher follows, with output in bursts of 1 kB.
 const ROWS: usize = 8;
 
-/// Elements of a packing with panels of `nr` columns.
-pub(crate) fn packed_len(nr: usize, rows: usize, cols: usize, transposed: bool) -> usize {
+/// Elements of a packing with panels of `nr` columns, two registers.
+pub(crate) fn packed_len<T>(nr: usize, rows: usize, cols: usize, transposed: bool) -> usize {
     let (k, n) = if transposed {
         (rows, cols)
     } else {
         (cols, rows)
     };
-    n.div_ceil(nr) * nr * k
+    let whole = extra::whole::<T>(k, n);
+    whole.div_ceil(nr) * nr * k + extra::packed_len::<T>(nr / 2, k, n - whole)
 }
 
 /// See [`crate::PackFn`].
@@ -37,14 +39,25 @@ pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut
             return bf16::pack(S::ISA, unit, &*w.cast(), out.cast());
         }
         let (k, n) = (w.inner(), w.outer());
-        let used = n % S::NR;
+        let whole = extra::whole::<S::T>(k, n);
+        let panels = whole.next_multiple_of(S::NR) * k;
+        out.add(panels)
+            .write_bytes(0, extra::packed_len::<S::T>(S::LANES, k, n - whole));
+        let used = whole % S::NR;
         if used > 0 {
-            let last = out.add((n - used) * k);
+            let last = out.add((whole - used) * k);
             for p in 0..k {
                 last.add(p * S::NR + used).write_bytes(0, S::NR - used);
             }
         }
         for &block in list(w.blocks, w.n_blocks) {
+            extra::pack::<S>(block, w.transposed, k, (whole, n), out.add(panels));
+            // The rest of it is in panels.
+            let mut block = block;
+            match w.transposed {
+                true => block.cols = block.cols.min(whole.saturating_sub(block.col)),
+                false => block.rows = block.rows.min(whole.saturating_sub(block.row)),
+            }
             if w.transposed {
                 S::vectorize(PackCopy::<S> {
                     w: block,

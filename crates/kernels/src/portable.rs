@@ -156,6 +156,27 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
         out
     }
     #[inline(always)]
+    unsafe fn repeat(p: *const T) -> Lanes<T, N> {
+        // SAFETY: guaranteed by the caller: a register has 16 bytes.
+        unsafe { Self::load(p) }
+    }
+    #[inline(always)]
+    unsafe fn repeat_part(p: *const T, n: usize) -> Lanes<T, N> {
+        // SAFETY: guaranteed by the caller.
+        unsafe { Self::load_part(p, n) }
+    }
+    #[inline(always)]
+    unsafe fn repeated_sums(v: Lanes<T, N>) -> [T; 4] {
+        let (mut sums, mut n) = (v.0, N);
+        while n > 1 {
+            n /= 2;
+            for i in 0..n {
+                sums[i] = sums[2 * i] + sums[2 * i + 1];
+            }
+        }
+        [sums[0], T::default(), T::default(), T::default()]
+    }
+    #[inline(always)]
     unsafe fn transpose(src: *const T, ld: usize, dst: *mut T, ldd: usize) {
         for i in 0..N {
             for j in 0..N {

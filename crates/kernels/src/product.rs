@@ -5,9 +5,10 @@
 //! panel's block; without packing, `unpacked` reads the weights in place.
 //!
 //! Invariant: with packed weights an element of C depends only on its own row of A and column of B, bit for bit: K
-//! blocks start at multiples of [`K_BLOCK`], whatever m is.
+//! blocks start at multiples of [`K_BLOCK`], whatever m is, and a column is one of the few of `extra` or none by W's size.
 
 use crate::bf16;
+use crate::extra::{Extra, whole};
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
@@ -107,32 +108,69 @@ unsafe fn start<S: Simd>(
                 in_order: how & IN_ORDER != 0,
             };
             unpacked::product::<S>(w.transposed, way, k, blocks, m, a, lda, start, c, ldc);
-        } else if m == 1 {
-            let b = w.packed;
-            S::vectorize(RowProduct::<S> {
-                k,
-                n,
-                a,
-                b,
-                start,
-                c,
-                backward,
-            });
         } else {
-            packed::<S>(m, k, n, a, lda, w.packed, backward, start, c, ldc);
+            let whole = whole::<S::T>(k, n);
+            // First: of one row, their long chains then run beside the panels'.
+            if whole < n {
+                let b = w.packed.add(whole.next_multiple_of(S::NR) * k);
+                extra::<S>((m, k), (whole, n - whole), a, lda, b, start, c, ldc);
+            }
+            if m == 1 {
+                S::vectorize(RowProduct::<S> {
+                    k,
+                    n: whole,
+                    a,
+                    b: w.packed,
+                    start,
+                    c,
+                    backward,
+                });
+            } else {
+                packed::<S>((m, k, whole), a, lda, w.packed, backward, start, c, ldc);
+            }
         }
     }
 }
 
-/// All of m, k, n at least 1.
+/// The few columns beyond whole registers: so many from one on.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three matrices with their strides"
+)]
+#[inline(never)]
+unsafe fn extra<S: Simd>(
+    (m, k): (usize, usize),
+    (from, cols): (usize, usize),
+    a: *const S::T,
+    lda: usize,
+    b: *const S::T,
+    start: SumStart<S::T>,
+    c: *mut S::T,
+    ldc: usize,
+) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let extra = Extra {
+            k,
+            cols,
+            a,
+            lda,
+            b,
+            start: start.part(true, from),
+            c: c.add(from),
+            ldc,
+        };
+        extra.run::<S>(m);
+    }
+}
+
+/// The columns in panels, with tiles. Of m, k, n only n may be 0.
 #[expect(
     clippy::too_many_arguments,
     reason = "three matrices with their strides"
 )]
 unsafe fn packed<S: Simd>(
-    m: usize,
-    k: usize,
-    n: usize,
+    (m, k, n): (usize, usize, usize),
     a: *const S::T,
     lda: usize,
     b: *const S::T,

@@ -10,7 +10,7 @@
 use crate::micro::{K_BLOCK, SumStart};
 use crate::simd::{Simd, SimdOp};
 
-/// The operands; all sizes at least 1.
+/// The operands; all sizes at least 1, but n, the columns in panels, which may be 0.
 pub(crate) struct RowProduct<S: Simd> {
     pub(crate) k: usize,
     pub(crate) n: usize,

@@ -68,6 +68,12 @@ pub(crate) trait Simd: Sized + 'static {
     }
     /// The sum over the lanes of each of eight registers, in the same order for each.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
+    /// 16 bytes of elements, repeated over the register.
+    unsafe fn repeat(p: *const Self::T) -> Self::V;
+    /// The first `n` < 16 bytes' elements, zeros after them, repeated over the register.
+    unsafe fn repeat_part(p: *const Self::T, n: usize) -> Self::V;
+    /// The sum of each 16 bytes, neighbours first; the register has at most 4 times as many.
+    unsafe fn repeated_sums(v: Self::V) -> [Self::T; 4];
     /// Writes the transpose of the `LANES` × `LANES` tile at `src` (row stride `ld`) to `dst` (row stride `ldd`).
     unsafe fn transpose(src: *const Self::T, ld: usize, dst: *mut Self::T, ldd: usize);
 

@@ -115,10 +115,25 @@ impl<T> Terms<T> {
         unsafe { (*self.starts.add(t).sub(self.lag) - *self.starts.sub(self.lag)) as usize }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.kk
+    }
+
+    /// What `step` of [`run`](Self::run) is at first.
+    pub(crate) fn first_step(&self) -> usize {
+        self.from
+    }
+
+    /// The distance of terms that follow each other.
+    pub(crate) fn distance_of_rows(&self) -> usize {
+        self.row_stride
+    }
+
     /// Term k0 + p, and the number of terms from it on that follow each other at `row_stride`: a two-level loop, which
-    /// avoids a division per term. `step` is at first [`from`](Self::from).
+    /// avoids a division per term. `step` is at first [`first_step`](Self::first_step).
     #[inline(always)]
-    fn run(&self, p: usize, step: &mut usize) -> (*const T, usize) {
+    pub(crate) fn run(&self, p: usize, step: &mut usize) -> (*const T, usize) {
         if !self.starts.is_null() {
             return self.run_of_table(p, step);
         }

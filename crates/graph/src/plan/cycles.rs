@@ -38,6 +38,8 @@ pub struct Cycles {
     pub multiplied: f64,
     /// Writing one.
     pub written: f64,
+    /// Storing a number for all steps of a block, in L2, and loading it again.
+    pub stored: f64,
     /// A call of an activation kernel.
     pub activate: f64,
     /// A call of a product kernel that reads unpacked weights.
@@ -92,6 +94,7 @@ pub const WIDE: Cycles = Cycles {
     folded: 1.7,
     multiplied: 2.1,
     written: 2.3,
+    stored: 0.5,
     activate: 8.0,
     streamed: 73.0,
     weights: 2.15,

@@ -8,7 +8,10 @@
 //!    crossing numbers. Not if both have products with weights: each product's weights would evict the other's from
 //!    cache in every step.
 //! 2. *Consumers*: each recurrence takes in the set of point-wise readers that leaves least to store. It is found as a
-//!    minimum cut: a value that is computed on the recurrence's side and read on the other side costs its length.
+//!    minimum cut: a value that is computed on the recurrence's side and read on the other side costs its length. They
+//!    join if what need not be stored is worth their work, by the target's cycles. A polynomial of each number is not
+//!    worth it: a recurrence's rows already wait for theirs, and more of them lengthen the wait, while over all steps the
+//!    rows overlap.
 //! 3. *Producers*: work that only one recurrence reads joins it, if it reads no more numbers than it computes:
 //!    element-wise work, outer products, rows of a table. Two kinds stay out, because they would make the loop slower
 //!    than a load does: a lane loop of its own, as of one number per row that is then repeated, which also prevents
@@ -16,8 +19,9 @@
 //!    compute it over many steps at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit
 //!    vectors, 12.3 in the loop, against half a cycle for the load; `jit/src/predict.rs`).
 //!
-//! Nothing joins a recurrence of the other half of a run (`passes/halves.rs`). Products with weights are in none of these sets: a reader of a hoisted product of a recurrence's values cannot join
-//! the recurrence, so that no product is pulled into a loop.
+//! Nothing joins a recurrence of the other half of a run (`passes/halves.rs`). Products with weights are in none of
+//! these sets: a reader of a hoisted product of a recurrence's values cannot join the recurrence, so that no product is
+//! pulled into a loop.
 
 mod cut;
 mod network;
@@ -28,12 +32,13 @@ use retrograd_tape::{Domain, Op, Value};
 
 use crate::passes::components::Class;
 use crate::plan::build::{Classified, LoweringKind};
+use crate::plan::cycles::{Cycles, EMITTED_BYTES};
+use crate::target::Target;
 use crate::work::Allowance;
 use network::{Classes, Link, Net, Via};
 
-/// Maximal FLOPs of joined work per number that need not be stored: they take about as long as writing a number to
-/// memory and reading it back.
-const WORK_PER_NUMBER: usize = 8;
+/// Numbers of an emitted vector. A number counts as four bytes: plans do not know their numbers' type.
+const LANES: f64 = (EMITTED_BYTES / size_of::<f32>()) as f64;
 
 /// Operations allowed for any program, however small.
 const SMALL: usize = 1 << 21;
@@ -43,13 +48,14 @@ const EACH: usize = 32;
 
 /// The classes of all values over steps after everything that should has joined, indexed by value. If the search takes
 /// too long, the rest stays apart. `outline_activations`: wide kernels will compute activations of stored products.
-pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> {
+pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool, target: Target) -> Vec<Class> {
+    let cycles = target.cycles();
     let net = Net::new(f);
     let links: usize = net.reads.iter().map(Vec::len).sum();
     let mut left = Allowance::of(SMALL + EACH * (f.order.len() + links));
     let recurrences = f.components.reverse.len();
     let mut class = net.apart();
-    let mut best = net.with_consumers(&class, &mut left);
+    let mut best = net.with_consumers(&class, cycles, &mut left);
     let mut least = net.stored(&best);
     let multiplies = |class: &Classes, k: usize| {
         (class.members[k].iter()).any(|&v| f.lowering(v) == LoweringKind::Product)
@@ -71,7 +77,7 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
             let Some(merged) = net.merged(&class, i, j, &mut left) else {
                 continue;
             };
-            let joined = net.with_consumers(&merged, &mut left);
+            let joined = net.with_consumers(&merged, cycles, &mut left);
             let stored = net.stored(&joined);
             // An incomplete result is discarded.
             if left.spend(f.order.len()) && stored < least {
@@ -84,7 +90,7 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
             product[i] |= product[j];
         }
     }
-    net.producers(&mut best, outline_activations);
+    net.producers(&mut best, outline_activations, cycles);
     best.class
 }
 
@@ -119,7 +125,7 @@ impl Net<'_, '_> {
     }
 
     /// Every recurrence with the readers that it takes in.
-    fn with_consumers(&self, class: &Classes, left: &mut Allowance) -> Classes {
+    fn with_consumers(&self, class: &Classes, c: &Cycles, left: &mut Allowance) -> Classes {
         let mut class = class.clone();
         for k in 0..self.f.components.reverse.len() {
             let Some(joined) = self.consumers(&class, k, left) else {
@@ -151,8 +157,8 @@ impl Net<'_, '_> {
                 .iter()
                 .for_each(|v| class.class[v.index()] = Class::Recurrent(k));
             let after = stored(&class);
-            let work: usize = joined.iter().map(|&v| self.work(v)).sum();
-            if after < before && work <= WORK_PER_NUMBER * (before - after) {
+            let work: f64 = joined.iter().map(|&v| self.work(v, c)).sum();
+            if after < before && work <= c.stored * (before - after) as f64 {
                 class.put(self, &joined, k);
             } else {
                 let back = joined.iter().zip(own);
@@ -162,19 +168,23 @@ impl Net<'_, '_> {
         class
     }
 
-    /// FLOPs per point.
-    fn work(&self, v: Value) -> usize {
+    /// Cycles per point that work takes in a recurrence.
+    fn work(&self, v: Value, c: &Cycles) -> f64 {
         let f = self.f;
+        let numbers = |n: usize| n as f64 / LANES;
         let operand = |i: usize| f.len(f.g.operands(v)[i]);
         match *f.g.op_of(v) {
-            Op::Reduce(_) => operand(0),
-            Op::Dot | Op::MatVec { .. } => 2 * operand(0),
-            _ => f.len(v),
+            Op::Reduce(_) => numbers(operand(0)) * c.instr,
+            Op::Dot | Op::MatVec { .. } => numbers(operand(0)) * 2.0 * c.instr,
+            // What reads a number waits for a root or a polynomial of it.
+            Op::Map(m) if f.len(v) == 1 && c.emitted(m) >= c.quotient => c.single + c.emitted(m),
+            Op::Map(m) => numbers(f.len(v)) * c.emitted(m),
+            _ => numbers(f.len(v)) * c.instr,
         }
     }
 
     /// Work that only one recurrence reads joins it.
-    fn producers(&self, class: &mut Classes, outline_activations: bool) {
+    fn producers(&self, class: &mut Classes, outline_activations: bool, c: &Cycles) {
         let f = self.f;
         let lane_wise = |v: &Value| {
             matches!(
@@ -201,7 +211,7 @@ impl Net<'_, '_> {
                     self.readers(v).iter().any(in_one_lane_loop)
                 }
                 LoweringKind::Row => {
-                    takes <= f.len(v) && self.work(v) <= WORK_PER_NUMBER * f.len(v)
+                    takes <= f.len(v) && self.work(v, c) <= c.stored * f.len(v) as f64
                 }
                 _ => false,
             };

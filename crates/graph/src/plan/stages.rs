@@ -64,7 +64,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     // What a loop computes at full width itself needs no kernel.
     let outline = options.outline_activations && !options.are_loops_wide();
     if options.fuse {
-        classified.class = fuse(&classified, outline);
+        classified.class = fuse(&classified, outline, options.target);
     }
     if options.accumulate_in_place {
         classified.accumulate_in_place();

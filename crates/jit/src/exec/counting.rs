@@ -143,7 +143,7 @@ pub(super) fn counting<T: SimdElement>(isa: Isa) -> Counting<T> {
 }
 
 /// The position of an instruction set in [`Isa::ALL`].
-const fn position(isa: Isa) -> usize {
+pub(super) const fn position(isa: Isa) -> usize {
     let mut i = 0;
     while Isa::ALL[i] as u8 != isa as u8 {
         i += 1;

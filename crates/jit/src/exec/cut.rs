@@ -1,7 +1,7 @@
 //! Into how many pieces work is cut: decided by its cost and never by timing, so that every run is cut the same way.
 
 use retrograd_graph::plan::cost::effort;
-use retrograd_graph::plan::{Item, Plan, SliceWork, walk};
+use retrograd_graph::plan::{Item, LoopKind, Plan, SliceWork, Slices, walk};
 use retrograd_tape::Domain;
 
 /// The minimal cost of a piece of work, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
@@ -11,6 +11,42 @@ use retrograd_tape::Domain;
 /// takes up to 10 µs: below twice that, two threads are not faster than one.
 const PIECE: usize = 200_000;
 
+/// The minimal cost of a product in a recurrence whose columns are divided, in the same units. Threads that are awake meet
+/// in half a microsecond, twice as long as two caches take to exchange a line four times.
+const PRODUCT: usize = 24_000;
+
+/// Rows of each thread, at most, where the columns of products are divided instead of the rows: for so few a product takes
+/// as long as its weights take to read.
+const FEW: usize = 3;
+
+/// The same where the weights of a step do not stay in a core's L2, but half of them may.
+const FEW_OF_FAR: usize = 8;
+
+/// A time tile's hoisted products are divided if they have this many times [`PRODUCT`] in all: until a thread is awake, a
+/// smaller run is over.
+const AWAKE: usize = 8;
+
+/// Rows of a hoisted product that a time tile does at a time, about.
+const TILE: usize = 48;
+
+/// How a recurrence, alone or in a time tile, is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Division {
+    /// By rows, into so many pieces.
+    Rows(usize),
+    /// By columns of its products, into so many parts.
+    Columns(usize),
+}
+
+impl Division {
+    /// Pieces that run at once.
+    pub(crate) fn pieces(self) -> usize {
+        match self {
+            Division::Rows(n) | Division::Columns(n) => n,
+        }
+    }
+}
+
 /// How a run may cut its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -18,6 +54,8 @@ pub(crate) struct Cut {
     pub(crate) threads: usize,
     /// Minimal effort of a piece.
     piece: usize,
+    /// Minimal effort of a product that is divided.
+    pub(crate) product: usize,
 }
 
 impl Cut {
@@ -29,12 +67,17 @@ impl Cut {
         Cut {
             threads,
             piece: PIECE,
+            product: PRODUCT,
         }
     }
 
     /// `threads` pieces, however small.
     pub(crate) const fn always(threads: usize) -> Cut {
-        Cut { threads, piece: 0 }
+        Cut {
+            threads,
+            piece: 0,
+            product: 0,
+        }
     }
 
     /// Number of pieces for work of this cost.
@@ -81,18 +124,64 @@ impl Efforts {
         cut.pieces(effort.saturating_mul(points))
     }
 
+    /// How a recurrence, or a time tile, of this many points of `rows` rows is divided, for numbers of `bytes` bytes.
+    pub(crate) fn division(
+        &self,
+        (plan, item): (&Plan, &Item),
+        (points, rows): (usize, usize),
+        bytes: usize,
+        cut: Cut,
+    ) -> Division {
+        let pieces = self.pieces(item, points, cut);
+        let by_rows = Division::Rows(pieces.min(rows).max(1));
+        if pieces <= 1 {
+            return by_rows;
+        }
+        let weights = self.of_slices(item).weights;
+        let few = match weights * bytes > plan.target.caches().l2 {
+            true => FEW_OF_FAR,
+            false => FEW,
+        };
+        // Each thread's rows would read all weights from memory.
+        let far = weights * bytes > Slices::of(plan.target).cached;
+        let effort = |rows: usize| weights.saturating_mul(rows) / 4;
+        let in_tile = matches!(item, Item::TimeTile { .. });
+        let pays = effort(rows) >= 2 * cut.product
+            || in_tile && effort(rows.max(TILE)) >= AWAKE * cut.product;
+        match (rows <= few * pieces || far) && weights > 0 && pays {
+            true => Division::Columns(pieces),
+            false => by_rows,
+        }
+    }
+
     /// The maximal number of pieces over the items that `which` selects, for `t` steps of `b` rows.
     pub(crate) fn most(
         &self,
         plan: &Plan,
         (t, b): (usize, usize),
+        bytes: usize,
         cut: Cut,
         which: fn(&Item) -> bool,
     ) -> usize {
         let wanted = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }) && which(i));
         wanted
-            .map(|i| self.pieces(i, domain(i).points(t, b), cut))
+            .map(|i| {
+                let points = domain(i).points(t, b);
+                match is_recurrence(i) {
+                    true => self.division((plan, i), (points, b), bytes, cut).pieces(),
+                    false => self.pieces(i, points, cut),
+                }
+            })
             .fold(1, usize::max)
+    }
+}
+
+/// Whether an item is a recurrence, or a time tile, which has one.
+fn is_recurrence(item: &Item) -> bool {
+    match item {
+        Item::TimeTile { .. } => true,
+        Item::Loop(l) => matches!(l.kind, LoopKind::Recurrence { .. }),
+        _ => false,
     }
 }
 
@@ -118,6 +207,45 @@ pub(super) fn domain(item: &Item) -> Domain {
 #[cfg(test)]
 mod tests {
     use super::{Cut, PIECE};
+
+    /// One row of 512 LSTM units reads its weights in halves; 32 have nothing to share, nor 128 rows of one.
+    #[test]
+    fn few_rows_divide_their_products_and_many_themselves() {
+        use super::{Division, Efforts, is_recurrence};
+        use retrograd_graph::plan::{plan, walk};
+        use retrograd_graph::{Graph, Options, Target, passes};
+        use retrograd_tape::{InputRole, Recorder, Shape};
+
+        let division = |n: usize, rows: usize, threads: usize| {
+            let r = Recorder::new();
+            let x = r.input("x", InputRole::Sequence, Shape::Vector(n));
+            let h = r.state("h", Shape::Vector(n), 1, None);
+            let (w, u) = (
+                r.param("w", Shape::Matrix(4 * n, n)),
+                r.param("u", Shape::Matrix(4 * n, n)),
+            );
+            let z = (w.matvec(x) + u.matvec(h)).tanh();
+            let next = z.slice(0, n) * z.slice(n, n) + z.slice(2 * n, n) * z.slice(3 * n, n);
+            r.output("y", r.next(h, next));
+            let recorded = Graph::from_tape(&r.finish("gates").expect("it is a program"));
+            let options = Options::default().with(|o| o.target = Target::avx512());
+            let graph = passes::run(&recorded, &[], &options).expect("it goes one way");
+            let plan = plan(&graph, &options);
+            let efforts = Efforts::of(&plan);
+            let found = walk(&plan.items).find(|i| is_recurrence(i));
+            let item = found.expect("it has a recurrence");
+            efforts.division((&plan, item), (100 * rows, rows), 4, Cut::into(threads))
+        };
+        assert_eq!(division(32, 1, 2), Division::Rows(1));
+        assert_eq!(division(512, 1, 1), Division::Rows(1));
+        assert_eq!(division(512, 1, 2), Division::Columns(2));
+        assert_eq!(division(512, 16, 2), Division::Columns(2));
+        assert_eq!(division(512, 64, 2), Division::Rows(2));
+        assert_eq!(division(128, 4, 2), Division::Columns(2));
+        assert_eq!(division(128, 32, 2), Division::Rows(2));
+        // Both threads would read 32 MiB.
+        assert_eq!(division(1024, 64, 2), Division::Columns(2));
+    }
 
     #[test]
     fn pieces_are_as_many_as_pay_and_no_more_than_threads() {

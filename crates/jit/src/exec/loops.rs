@@ -9,7 +9,8 @@ use retrograd_graph::plan::{Innermost, Item, Loop, LoopKind, SliceWork, Slices};
 use retrograd_kernels::Kernels;
 use retrograd_tape::Domain;
 
-use super::pool::share;
+use super::cut::Division;
+use super::halves::Divided;
 use super::{PlanExecution, StepRange};
 use crate::element::Element;
 
@@ -24,7 +25,21 @@ impl<T: Element> PlanExecution<'_, T> {
         let rows = self.points.rows;
         let slice = Slices::of(self.plan.target).rows(work, size_of::<T>(), rows, pieces);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
-        share(pieces, rows.div_ceil(slice), part);
+        self.share(pieces, rows.div_ceil(slice), part);
+    }
+
+    /// Calls `f` for slices of the rows of a recurrence or a time tile, as it is divided, with who divides its products.
+    fn over_rows(
+        &self,
+        work: SliceWork,
+        division: Division,
+        f: impl Fn(usize, usize, Option<Divided<'_>>) + Sync,
+    ) {
+        match self.divided(division) {
+            // This thread does all rows.
+            Some(d) => d.during(|| self.over_slices(work, 1, |b0, b1| f(b0, b1, Some(d)))),
+            None => self.over_slices(work, division.pieces(), |b0, b1| f(b0, b1, None)),
+        }
     }
 
     /// Runs a loop; `item` is the same loop as an item.
@@ -34,23 +49,27 @@ impl<T: Element> PlanExecution<'_, T> {
             other => (0, other.steps(0)),
         };
         let (steps, rows) = (t1 - t0, l.domain.rows(self.points.rows));
+        if let LoopKind::Recurrence { .. } = l.kind {
+            let (work, division) = (self.efforts.of_slices(item), self.division(item, span));
+            self.over_rows(work, division, |b0, b1, _| {
+                self.of_rows(l, (t0, t1), (b0, b1));
+            });
+            return;
+        }
         let pieces = self.pieces(item, span);
         match l.kind {
-            LoopKind::Recurrence { .. } => {
-                let work = self.efforts.of_slices(item);
-                self.over_slices(work, pieces, |b0, b1| self.of_rows(l, (t0, t1), (b0, b1)));
-            }
+            LoopKind::Recurrence { .. } => unreachable!("done above"),
             LoopKind::Parallel if pieces <= 1 => self.of_rows(l, (t0, t1), (0, rows)),
             LoopKind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * pieces);
-                share(pieces, steps.div_ceil(slice), |i| {
+                self.share(pieces, steps.div_ceil(slice), |i| {
                     let from = t0 + i * slice;
                     self.of_rows(l, (from, t1.min(from + slice)), (0, rows));
                 });
             }
             LoopKind::Parallel => {
                 let slice = rows.div_ceil(4 * pieces);
-                share(pieces, rows.div_ceil(slice), |i| {
+                self.share(pieces, rows.div_ceil(slice), |i| {
                     let from = i * slice;
                     self.of_rows(l, (t0, t1), (from, rows.min(from + slice)));
                 });
@@ -88,20 +107,16 @@ impl<T: Element> PlanExecution<'_, T> {
         });
     }
 
-    /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time. With too few
-    /// rows for all pieces, they run one after another: all but the recurrence have steps to divide.
+    /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time.
     pub(super) fn time_tile(
         &mut self,
         kernels: &Kernels<T>,
         reverse: bool,
-        (items, work): (&[Item], SliceWork),
-        (span, pieces): (StepRange, usize),
+        (item, items): (&Item, &[Item]),
+        span: StepRange,
     ) {
+        let (work, division) = (self.efforts.of_slices(item), self.division(item, span));
         let (steps, rows) = (span.t1 - span.t0, self.points.rows);
-        if rows < pieces {
-            items.iter().for_each(|item| self.run_item(item, span));
-            return;
-        }
         let slices = Slices::of(self.plan.target);
         let most = slices.steps(self.plan, items, work, rows, size_of::<T>());
         let table = &self.workspace.table;
@@ -110,7 +125,7 @@ impl<T: Element> PlanExecution<'_, T> {
         // Points of a block.
         let length = steps.div_ceil(blocks) * rows;
         let made = AtomicUsize::new(0);
-        self.over_slices(work, pieces, |b0, b1| {
+        self.over_rows(work, division, |b0, b1, divided| {
             let end = self.points.length(b0);
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
@@ -122,8 +137,14 @@ impl<T: Element> PlanExecution<'_, T> {
                 for item in items {
                     match item {
                         Item::Product { product, .. } => {
-                            let calls =
-                                self.product_of_steps(kernels, product, span, steps, (b0, b1));
+                            let calls = self.product_of_steps(
+                                kernels,
+                                product,
+                                span,
+                                steps,
+                                (b0, b1),
+                                divided,
+                            );
                             made.fetch_add(calls, Ordering::Relaxed);
                         }
                         // The blocks come in the order of the recurrence.

@@ -12,6 +12,7 @@ pub(crate) mod cut;
 mod ends;
 #[cfg(feature = "faults")]
 mod faulty;
+mod halves;
 pub(crate) mod limit;
 mod loops;
 mod need;
@@ -22,21 +23,23 @@ mod sums;
 mod sweep;
 mod workspace;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::{Item, Layout, Plan, Product, View, WideActivation};
-use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights};
+use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights, whole};
 use retrograd_tape::Domain;
 
 use crate::element::Element;
 use crate::frame::Frame;
 use code::Code;
 pub use counting::{Calls, functions_compiled};
-use cut::{Cut, Efforts, address, domain};
+use cut::{Cut, Division, Efforts, address, domain};
+use halves::Divided;
 pub(crate) use need::MemoryNeed;
 use points::{Points, StepAccess, lag};
-use pool::share;
+use pool::Crew;
 pub(crate) use workspace::Workspace;
 
 impl<T: Element> Frame<T> {
@@ -45,15 +48,16 @@ impl<T: Element> Frame<T> {
         workspace: &Workspace<T>,
         kernels: &Kernels<T>,
         (steps, rows): (usize, usize),
-        count: bool,
+        (count, divide): (bool, bool),
     ) -> Frame<T> {
-        let (product, product_from, activations) = match count {
-            true => counting::counting(kernels.isa),
-            false => (
-                kernels.product,
-                kernels.product_from,
-                WideActivation::ALL.map(|m| kernels.activation(activation(m))),
-            ),
+        let wide = || WideActivation::ALL.map(|m| kernels.activation(activation(m)));
+        let (product, product_from, activations) = match (count, divide) {
+            (true, _) => counting::counting(kernels.isa),
+            (false, true) => {
+                let (product, product_from) = halves::dividing(kernels.isa);
+                (product, product_from, wide())
+            }
+            (false, false) => (kernels.product, kernels.product_from, wide()),
         };
         #[cfg(feature = "faults")]
         let activations =
@@ -105,6 +109,8 @@ pub(crate) struct PlanExecution<'a, T: SimdElement> {
     calls: Calls,
     /// The time of each item, by the item's address, if requested.
     times: Option<Vec<(usize, Duration)>>,
+    /// The threads that help, if any may.
+    crew: Option<Arc<Crew>>,
 }
 
 /// The range of steps that an item over steps is run for.
@@ -158,7 +164,13 @@ impl<T: SimdElement> ProductOperands<T> {
     ///
     /// # Safety
     /// The rows must exist and be contiguous, and nobody else may touch those of the results.
-    unsafe fn multiply(&self, kernels: &Kernels<T>, odd: bool, b: usize, m: usize) {
+    unsafe fn multiply(
+        &self,
+        kernels: &Kernels<T>,
+        odd: bool,
+        (b, m): (usize, usize),
+        divided: Option<Divided<'_>>,
+    ) {
         let ProductOperands { w, x, y, bias, add } = self;
         // Odd steps read the weights backward, as in recurrences: packed weights give the same bits.
         let way = if odd { BACKWARD } else { 0 };
@@ -166,6 +178,12 @@ impl<T: SimdElement> ProductOperands<T> {
         unsafe {
             let a = x.at.add(b * x.row);
             let c = y.at.add(b * y.row);
+            if let Some(divided) = divided {
+                let bias = bias.unwrap_or(std::ptr::null());
+                let how = way | u32::from(*add);
+                divided.product(kernels, (*w, m), (a, x.row), bias, (c, y.row), how);
+                return;
+            }
             match *bias {
                 Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, way),
                 None => (kernels.product)(*w, m, a, x.row, c, y.row, way | u32::from(*add)),
@@ -186,7 +204,11 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         count: bool,
     ) -> Self {
         let sizes = (points.steps, points.rows);
-        let frame = Frame::new(workspace, code.kernels, sizes, count);
+        let crew = match cut.threads {
+            0 | 1 => None,
+            _ => Some(Arc::clone(workspace.crew.get_or_insert_with(Crew::new))),
+        };
+        let frame = Frame::new(workspace, code.kernels, sizes, (count, crew.is_some()));
         PlanExecution {
             plan,
             code,
@@ -199,6 +221,15 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             frame,
             calls: Calls::default(),
             times: None,
+            crew,
+        }
+    }
+
+    /// Calls `f` for the parts `0..n`, at most `most` at a time. Any thread may do any part.
+    fn share(&self, most: usize, n: usize, f: impl Fn(usize) + Sync) {
+        match &self.crew {
+            Some(crew) => crew.share(most, n, f),
+            None => (0..n).for_each(f),
         }
     }
 
@@ -265,20 +296,16 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
                 if weights.packed.is_null() {
-                    // SAFETY: as below.
+                    // SAFETY: as in `pack`.
                     unsafe { self.workspace.align(self.plan, *w) };
                 } else {
-                    // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan,
-                    // and the packing has the length that the kernels require; nobody reads it while it is written.
-                    unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };
+                    self.pack(kernels, weights, self.pieces(item, span));
                     self.calls.packs += 1;
                 }
             }
             Item::Loop(l) => self.run_loop(l, item, span),
             Item::TimeTile { reverse, items } => {
-                let pieces = self.pieces(item, span);
-                let work = self.efforts.of_slices(item);
-                self.time_tile(kernels, *reverse, (items, work), (span, pieces));
+                self.time_tile(kernels, *reverse, (item, items), span);
             }
             Item::Product { domain, product } => {
                 self.product(kernels, *domain, product, (span, self.pieces(item, span)));
@@ -295,6 +322,29 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
+    /// Packs a weight, by its blocks where they share no panel's padding.
+    fn pack(&self, kernels: &Kernels<T>, weights: &Weights<T>, pieces: usize) {
+        let (k, n) = (weights.inner(), weights.outer());
+        let padded = !n.is_multiple_of(kernels.panel) || whole::<T>(k, n) < n;
+        let blocks = SendPtr((weights, weights.packed.cast_mut()));
+        let some = |first: usize, many: usize| {
+            let (weights, packed) = { &blocks }.0;
+            let of_it = Weights {
+                blocks: weights.blocks.wrapping_add(first),
+                n_blocks: many,
+                ..*weights
+            };
+            // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and the
+            // packing has the length that the kernels require; nobody reads it while it is written, and without padding
+            // each number of it belongs to one block.
+            unsafe { (kernels.pack)(&of_it, packed) };
+        };
+        match padded || pieces <= 1 {
+            true => some(0, weights.n_blocks),
+            false => self.share(pieces, weights.n_blocks, |i| some(i, 1)),
+        }
+    }
+
     /// Number of pieces that an item's work is cut into.
     fn pieces(&self, item: &Item, span: StepRange) -> usize {
         let points = match domain(item) {
@@ -302,6 +352,28 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             other => other.points(0, self.points.rows),
         };
         self.efforts.pieces(item, points, self.cut)
+    }
+
+    /// How a recurrence or a time tile is divided.
+    fn division(&self, item: &Item, span: StepRange) -> Division {
+        let points = match domain(item) {
+            Domain::Step => self.workspace.table.points(span.t0, span.t1),
+            other => other.points(0, self.points.rows),
+        };
+        let size = (points, self.points.rows);
+        (self.efforts).division((self.plan, item), size, size_of::<T>(), self.cut)
+    }
+
+    /// Who divides products, if they are divided by columns.
+    fn divided(&self, division: Division) -> Option<Divided<'_>> {
+        match (division, &self.crew) {
+            (Division::Columns(parts), Some(crew)) => Some(Divided {
+                crew,
+                parts,
+                least: self.cut.product,
+            }),
+            _ => None,
+        }
     }
 
     /// A product over rows b0 .. b1 of some steps of a span: as one matrix if these points are contiguous. Returns the
@@ -313,6 +385,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         span: StepRange,
         (t0, t1): (usize, usize),
         (b0, b1): (usize, usize),
+        divided: Option<Divided<'_>>,
     ) -> usize {
         let table = &self.workspace.table;
         let contiguous = |v: View| {
@@ -323,13 +396,13 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         if b1 - b0 == self.points.rows && contiguous(p.x) && contiguous(p.y) {
             let m = table.points(t0, t1);
             // SAFETY: these rows exist, and only this part touches those of the results.
-            unsafe { self.operands(p, t0).multiply(kernels, odd(t0), 0, m) };
+            unsafe { (self.operands(p, t0)).multiply(kernels, odd(t0), (0, m), divided) };
             return 1;
         }
         for t in t0..t1 {
             let m = table.live(t as i64).min(b1) - b0;
             // SAFETY: as above.
-            unsafe { self.operands(p, t).multiply(kernels, odd(t), b0, m) };
+            unsafe { (self.operands(p, t)).multiply(kernels, odd(t), (b0, m), divided) };
         }
         t1 - t0
     }
@@ -354,10 +427,10 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         };
         if domain == Domain::Step && !(contiguous(p.x) && contiguous(p.y)) {
             let (steps, slice) = (span.t1 - span.t0, (span.t1 - span.t0).div_ceil(4 * pieces));
-            share(pieces, steps.div_ceil(slice), |i| {
+            self.share(pieces, steps.div_ceil(slice), |i| {
                 let steps = (i * slice, steps.min((i + 1) * slice));
                 let steps = (span.t0 + steps.0, span.t0 + steps.1);
-                self.product_of_steps(kernels, p, span, steps, (0, rows));
+                self.product_of_steps(kernels, p, span, steps, (0, rows), None);
             });
             return;
         }
@@ -365,13 +438,17 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         let part = |i0: usize, i1: usize| {
             // SAFETY: rows i0..i1 exist and are contiguous from the first step on, and no other part writes the
             // results.
-            unsafe { { &operands }.0.multiply(kernels, false, i0, i1 - i0) }
+            unsafe {
+                { &operands }
+                    .0
+                    .multiply(kernels, false, (i0, i1 - i0), None)
+            }
         };
         let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);
         if pieces <= 1 || m <= slice {
             part(0, m);
         } else {
-            share(pieces, m.div_ceil(slice), |i| {
+            self.share(pieces, m.div_ceil(slice), |i| {
                 part(i * slice, m.min((i + 1) * slice));
             });
         }

@@ -182,7 +182,7 @@ impl<T: Element> StreamExecution<T> {
             packed: std::mem::take(&mut workspace.packed),
         };
         Ok(Some(StreamExecution {
-            frame: Frame::new(&workspace, code.kernels, (0, b), false),
+            frame: Frame::new(&workspace, code.kernels, (0, b), (false, false)),
             kernels: code.kernels,
             slice: Slices::of(plan.target).rows(
                 SliceWork::of(plan, &plan.items),
@@ -225,7 +225,7 @@ impl<T: Element> StreamExecution<T> {
         workspace.ends = self.workspace.ends.clone();
         workspace.at_ends = self.workspace.at_ends.clone();
         let mut fork = StreamExecution {
-            frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
+            frame: Frame::new(&workspace, self.kernels, (0, self.b), (false, false)),
             kernels: self.kernels,
             workspace,
             bound: Arc::clone(&self.bound),
@@ -270,7 +270,7 @@ impl<T: Element> StreamExecution<T> {
             ws.bases[u] = ws.arrays[u];
         }
         ws.describe(plan, &self.bound.packed);
-        self.frame = Frame::new(ws, self.kernels, (0, self.b), false);
+        self.frame = Frame::new(ws, self.kernels, (0, self.b), (false, false));
     }
 
     /// Length of an array that is not the caller's.

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::Ordering;
 
-use rayon::prelude::*;
 use retrograd_graph::plan::{BlockAt, Item, Rhs as PlanRhs, View};
 use retrograd_kernels::{
     AlignedBuffer, BlockMut, Kernels, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
@@ -14,7 +13,6 @@ use retrograd_tape::{Domain, Real};
 
 use super::code::unit;
 use super::points::lag;
-use super::pool::share;
 use super::{PlanExecution, SendPtr, StepRange, StridedPtr};
 use crate::element::Element;
 
@@ -230,8 +228,11 @@ impl<T: Element> PlanExecution<'_, T> {
         let scratch = &mut self.workspace.scratch[..pieces];
         let slice = len.div_ceil(pieces).next_multiple_of(kernels.tile_rows);
         let args = SendPtr(&args);
-        let part = |(i, s): (usize, &mut AlignedBuffer<T>)| {
+        let scratch = SendPtr((scratch.as_mut_ptr(), scratch.len()));
+        let part = |i: usize| {
             let args = &args;
+            // SAFETY: each part has the scratch of its number, which no other part touches.
+            let s: &mut AlignedBuffer<T> = unsafe { &mut *{ &scratch }.0.0.add(i) };
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
             #[cfg(feature = "faults")]
             let i1 = i1 - lost(i, pieces, i1 - i0);
@@ -241,12 +242,7 @@ impl<T: Element> PlanExecution<'_, T> {
                 unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
             }
         };
-        if scratch.len() == 1 {
-            scratch.iter_mut().enumerate().for_each(part);
-        } else {
-            let parts = scratch.par_iter_mut().with_max_len(1);
-            parts.enumerate().for_each(part);
-        }
+        self.share(pieces, pieces, part);
         self.workspace.lists = lists;
     }
 
@@ -290,9 +286,9 @@ impl<T: Element> PlanExecution<'_, T> {
                 }
             };
             if sums == 1 {
-                cut(cols, sum.pieces, LINE, |c0, c1| some(0, 1, c0, c1));
+                self.cut(cols, sum.pieces, LINE, |c0, c1| some(0, 1, c0, c1));
             } else {
-                cut(sums, sum.pieces, 1, |r0, r1| some(r0, r1, 0, cols));
+                self.cut(sums, sum.pieces, 1, |r0, r1| some(r0, r1, 0, cols));
             }
         }
     }
@@ -320,7 +316,7 @@ impl<T: Element> PlanExecution<'_, T> {
             add: !sum.span.first,
         };
         let args = SendPtr(args);
-        cut(sum.rows, sum.pieces, 1, |b0, b1| {
+        self.cut(sum.rows, sum.pieces, 1, |b0, b1| {
             let args = &{ &args }.0;
             // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own
             // rows.
@@ -372,8 +368,8 @@ impl<T: Element> PlanExecution<'_, T> {
             }
         };
         match to {
-            Domain::Once => cut(lines, sum.pieces, 1, |l0, l1| some(0, sum.rows, l0, l1)),
-            _ => cut(sum.rows, sum.pieces, 1, |r0, r1| some(r0, r1, 0, lines)),
+            Domain::Once => self.cut(lines, sum.pieces, 1, |l0, l1| some(0, sum.rows, l0, l1)),
+            _ => self.cut(sum.rows, sum.pieces, 1, |r0, r1| some(r0, r1, 0, lines)),
         }
     }
 }
@@ -448,17 +444,19 @@ fn lost(i: usize, pieces: usize, n: usize) -> usize {
 /// Minimal number of columns of a piece: a cache line of the smaller numbers.
 const LINE: usize = 16;
 
-/// Calls `f` for parts of `0..n`, of lengths that are multiples of `unit` except the last, this many at a time.
-fn cut(n: usize, pieces: usize, unit: usize, f: impl Fn(usize, usize) + Sync) {
-    let slice = n.div_ceil(pieces).next_multiple_of(unit);
-    let part = |i: usize| {
-        let (from, to) = (i * slice, n.min((i + 1) * slice));
-        #[cfg(feature = "faults")]
-        let to = to - lost(i, pieces, to.saturating_sub(from));
-        f(from, to);
-    };
-    match n {
-        0 => {}
-        n => share(pieces, n.div_ceil(slice), part),
+impl<T: Element> PlanExecution<'_, T> {
+    /// Calls `f` for parts of `0..n`, of lengths that are multiples of `unit` except the last, this many at a time.
+    fn cut(&self, n: usize, pieces: usize, unit: usize, f: impl Fn(usize, usize) + Sync) {
+        let slice = n.div_ceil(pieces).next_multiple_of(unit);
+        let part = |i: usize| {
+            let (from, to) = (i * slice, n.min((i + 1) * slice));
+            #[cfg(feature = "faults")]
+            let to = to - lost(i, pieces, to.saturating_sub(from));
+            f(from, to);
+        };
+        match n {
+            0 => {}
+            n => self.share(pieces, n.div_ceil(slice), part),
+        }
     }
 }

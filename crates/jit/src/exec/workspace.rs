@@ -1,5 +1,7 @@
 //! The memory of a run beside the caller's arrays, and its addresses.
 
+use std::sync::Arc;
+
 use cranelift::codegen::entity::{EntityRef, PrimaryMap};
 use retrograd_graph::plan::{BlockAt, BufferId, Plan, Storage, WeightId};
 use retrograd_kernels::{
@@ -11,6 +13,7 @@ use super::code::unit;
 use super::limit::machine_bytes;
 use super::need::{MemoryNeed, aligned_ld};
 use super::points::{Points, StepTable, rows_before};
+use super::pool::Crew;
 use crate::element::Element;
 use crate::error::RunError;
 
@@ -44,6 +47,8 @@ pub(crate) struct Workspace<T: SimdElement> {
     pub(super) blocks: Vec<Block<T>>,
     pub(super) weights: PrimaryMap<WeightId, Weights<T>>,
     pub(super) lists: Lists<T>,
+    /// Where runs meet the threads that help them, from the first run that has any.
+    pub(super) crew: Option<Arc<Crew>>,
 }
 
 // SAFETY: threads that share it during a run only read addresses.
@@ -83,6 +88,7 @@ impl<T: Element> Workspace<T> {
                 sides: Vec::new(),
                 pieces: Vec::new(),
             },
+            crew: None,
         }
     }
 
@@ -144,7 +150,9 @@ impl<T: Element> Workspace<T> {
             return Ok(());
         }
         // Free the old allocation before making the new one.
+        let crew = self.crew.take();
         *self = Workspace::new();
+        self.crew = crew;
         let (needed, limit) = (need.bytes(), limit.unwrap_or_else(machine_bytes));
         let refused = |limit| RunError::Memory {
             needed,

@@ -35,16 +35,19 @@ pub(super) fn multiply_add(isa: Isa, iterations: usize) -> f32 {
 /// A chain of 4·`iterations` one-cycle operations, each dependent on the previous.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn cycles(iterations: u64) {
+    // Operands are registers: some cores add constants while they rename registers, without a cycle.
     // SAFETY: counts in a register, and changes nothing else but the flags.
     unsafe {
         std::arch::asm!(
             "2:",
-            "add {n}, 1",
-            "sub {n}, 1",
-            "add {n}, 1",
-            "sub {n}, 2",
+            "add {n}, {one}",
+            "sub {n}, {one}",
+            "add {n}, {one}",
+            "sub {n}, {two}",
             "jg 2b",
             n = inout(reg) iterations => _,
+            one = in(reg) 1u64,
+            two = in(reg) 2u64,
             options(nomem, nostack),
         );
     }
