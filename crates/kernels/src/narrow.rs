@@ -101,20 +101,20 @@ impl<S: Simd, const Q: usize, const V: usize> SimdOp for Registers<'_, S, Q, V> 
                 let y: [S::V; Q] = std::array::from_fn(|q| S::splat(*b[q].add(p)));
                 for t in 0..TILES {
                     let row = a.add(t * tile + p * rows[t]);
-                    for v in 0..V {
+                    for (v, acc) in acc[t].iter_mut().enumerate() {
                         let x = S::load(row.add(v * S::LANES));
                         for q in 0..Q {
-                            acc[t][v][q] = S::fma(x, y[q], acc[t][v][q]);
+                            acc[q] = S::fma(x, y[q], acc[q]);
                         }
                     }
                 }
             }
             for t in 0..TILES {
-                for v in 0..V {
-                    for q in 0..Q {
+                for (v, acc) in acc[t].into_iter().enumerate() {
+                    for (q, acc) in acc.into_iter().enumerate() {
                         let n = rows[t].saturating_sub(v * S::LANES).min(S::LANES);
                         let mut sums = [S::T::default(); MOST_LANES];
-                        S::store(sums.as_mut_ptr(), acc[t][v][q]);
+                        S::store(sums.as_mut_ptr(), acc);
                         let (to, ld) = c[t][q];
                         if to.is_null() {
                             continue;
