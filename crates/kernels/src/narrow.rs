@@ -80,6 +80,10 @@ impl<S: Simd, const Q: usize> NarrowTiles<'_, S, Q> {
 struct Registers<'a, S: Simd, const Q: usize, const V: usize>(&'a NarrowTiles<'a, S, Q>);
 
 impl<S: Simd, const Q: usize, const V: usize> SimdOp for Registers<'_, S, Q, V> {
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "registers: loops over constants alone"
+    )]
     #[inline(always)]
     unsafe fn run(self) {
         const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };
@@ -101,20 +105,20 @@ impl<S: Simd, const Q: usize, const V: usize> SimdOp for Registers<'_, S, Q, V> 
                 let y: [S::V; Q] = std::array::from_fn(|q| S::splat(*b[q].add(p)));
                 for t in 0..TILES {
                     let row = a.add(t * tile + p * rows[t]);
-                    for (v, acc) in acc[t].iter_mut().enumerate() {
+                    for v in 0..V {
                         let x = S::load(row.add(v * S::LANES));
                         for q in 0..Q {
-                            acc[q] = S::fma(x, y[q], acc[q]);
+                            acc[t][v][q] = S::fma(x, y[q], acc[t][v][q]);
                         }
                     }
                 }
             }
             for t in 0..TILES {
-                for (v, acc) in acc[t].into_iter().enumerate() {
-                    for (q, acc) in acc.into_iter().enumerate() {
+                for v in 0..V {
+                    for q in 0..Q {
                         let n = rows[t].saturating_sub(v * S::LANES).min(S::LANES);
                         let mut sums = [S::T::default(); MOST_LANES];
-                        S::store(sums.as_mut_ptr(), acc);
+                        S::store(sums.as_mut_ptr(), acc[t][v][q]);
                         let (to, ld) = c[t][q];
                         if to.is_null() {
                             continue;
