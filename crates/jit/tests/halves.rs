@@ -30,15 +30,8 @@ fn stack(n: usize) -> Tape {
     r.finish("stack").expect("it is a program")
 }
 
-fn bits<T: Element + Real>(
-    tape: &Tape,
-    target: Target,
-    extent: Extent,
-    pieces: usize,
-) -> Vec<Vec<u64>> {
-    let options = Options::default().with(|o| o.target = target);
-    let purpose = Purpose::everything(tape);
-    let cell = CompiledCell::<T>::compile_with(tape, &purpose, &options).expect("it compiles");
+/// Bits of all outputs.
+fn bits<T: Element + Real>(cell: &CompiledCell<T>, extent: Extent, pieces: usize) -> Vec<Vec<u64>> {
     let inputs: Vec<Vec<T>> = (cell.inputs().iter().enumerate())
         .map(|(k, i)| match i.role {
             InputRole::Initial => Vec::new(),
@@ -66,13 +59,17 @@ fn same<T: Element + Real>() {
     for target in Target::all_runnable() {
         for n in [33, 40, 64, 72] {
             let tape = stack(n);
+            let options = Options::default().with(|o| o.target = target);
+            let purpose = Purpose::everything(&tape);
+            let cell = CompiledCell::<T>::compile_with(&tape, &purpose, &options);
+            let cell = cell.expect("it compiles");
             for (t, b) in [(5, 1), (40, 1), (5, 2), (4, 3), (3, 7)] {
                 let extent = Extent::steps(t).rows(b);
-                let alone = bits::<T>(&tape, target, extent, 1);
+                let alone = bits(&cell, extent, 1);
                 assert!(alone.iter().flatten().any(|x| f64::from_bits(*x) != 0.0));
                 for pieces in [2, 3, 5] {
                     assert!(
-                        bits::<T>(&tape, target, extent, pieces) == alone,
+                        bits(&cell, extent, pieces) == alone,
                         "{target}, {n} units, {extent}, {pieces} pieces"
                     );
                 }

@@ -80,6 +80,10 @@ impl<S: Simd, const Q: usize> NarrowTiles<'_, S, Q> {
 struct Registers<'a, S: Simd, const Q: usize, const V: usize>(&'a NarrowTiles<'a, S, Q>);
 
 impl<S: Simd, const Q: usize, const V: usize> SimdOp for Registers<'_, S, Q, V> {
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "registers: loops over constants alone"
+    )]
     #[inline(always)]
     unsafe fn run(self) {
         const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };
