@@ -9,7 +9,7 @@ use retrograd_graph::{Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
 use retrograd_tape::{Domain, Input, InputRole, Lengths, Node, Op, Output, OutputRole, Real};
 
-pub use crate::bf16::bf16;
+pub use crate::bf16::{bf16, bf16_exactly};
 
 use crate::agree::{Verdict, agree, allowed_in_f32, caught, same, sensitivity};
 use crate::runs::{
