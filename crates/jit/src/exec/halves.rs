@@ -86,7 +86,9 @@ impl Divided<'_> {
         };
         let parts = self.parts.min(n / unit);
         let effort = m.saturating_mul(weights.rows * weights.cols) / 4;
-        if parts <= 1 || effort < self.least || (!packed && weights.n_blocks > BLOCKS) {
+        // Packed bfloat16 weights have an order of their own.
+        let whole = weights.unit.is_some() || (!packed && weights.n_blocks > BLOCKS);
+        if parts <= 1 || effort < self.least || whole {
             return run(&weights, 0);
         }
         let border = |i: usize| match i == parts {
