@@ -16,13 +16,16 @@ use crate::plan::{
     WeightId, WeightMap,
 };
 
+/// What distinguishes weights: their blocks, whether they are transposed and of bfloat16, and what they are packed with.
+type WeightKey = (Vec<BlockAt>, (bool, bool), usize);
+
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {
     f: &'f Classified<'g>,
     assignment: Assignment<'f, 'g>,
     weights: WeightMap,
     /// Numbers of weights, keyed by what distinguishes them.
-    numbers: HashMap<(Vec<BlockAt>, (bool, bool), usize), WeightId>,
+    numbers: HashMap<WeightKey, WeightId>,
     packed: HashSet<WeightId>,
 }
 
