@@ -5,6 +5,8 @@
 mod lengths;
 #[path = "regressions/lower.rs"]
 mod lower;
+#[path = "regressions/wide.rs"]
+mod wide;
 
 use retrograd_check::Sample;
 use retrograd_check::checks::{self, equal_lengths};

@@ -5,6 +5,7 @@
 //! pointers. Values are those of the code that Cranelift would have emitted, bit for bit: both are made by
 //! [`Math`](crate::vmath::Math), and folds have one order (64 bytes of partial sums, halved until one is left).
 
+mod allocate;
 mod block;
 mod emit;
 mod encode;
@@ -12,6 +13,7 @@ mod instructions;
 mod known;
 mod matrices;
 mod pointers;
+mod regions;
 mod rows;
 mod time;
 
