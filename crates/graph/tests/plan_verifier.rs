@@ -9,7 +9,7 @@ use retrograd_graph::plan::{
     BufferId, Innermost, Instr, Item, Lifetime, Loop, LoopId, LoopKind, Plan, Product, Region,
     Stmt, Storage, View, WeightId, plan, stream, verify,
 };
-use retrograd_graph::{Graph, Options};
+use retrograd_graph::{Graph, Options, Target};
 use retrograd_tape::Domain;
 
 const LSTM: &str = "cell lstm(x[16]; h[16], c[16])
@@ -35,9 +35,14 @@ fn recorded(cell: &str) -> Graph {
     Graph::from_tape(&retrograd_text::read_tape("cell", cell, &[]).expect("it is a cell"))
 }
 
+/// For one target, whatever the machine.
+fn options() -> Options {
+    Options::verified().with(|o| o.target = Target::avx2())
+}
+
 /// The plan of a cell's training step.
 fn trained(cell: &str) -> Plan {
-    trained_with(cell, &Options::verified())
+    trained_with(cell, &options())
 }
 
 fn trained_with(cell: &str, options: &Options) -> Plan {
@@ -164,7 +169,7 @@ fn rule_3_a_product_over_steps_of_what_has_none() {
 #[test]
 fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
     // Sweeps would be broken too.
-    let options = Options::verified().with(|o| o.sweeps = false);
+    let options = options().with(|o| o.sweeps = false);
     let mut plan = trained_with(LSTM, &options);
     let loops = plan.loops();
     let parallel = |l: &&&Loop| l.kind == LoopKind::Parallel && l.domain == Domain::Step;

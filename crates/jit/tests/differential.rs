@@ -43,7 +43,7 @@ const ENGINES: Comparison = Comparison::new(3, 300);
 const BUDGET: Comparison = Comparison::new(4, 300);
 const STEPPER: Comparison = Comparison::new(5, 500);
 const HALVES: Comparison = Comparison::new(6, 400);
-const WIDTH: Comparison = Comparison::new(7, 600);
+const WIDTH: Comparison = Comparison::new(7, 300);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {

@@ -495,9 +495,11 @@ impl<'f, 'g> Scheduler<'f, 'g> {
                 && !group.contains(&self.place[u.index()])
         };
         let reads = f.reads(v);
+        // Of a larger operand it reads a part.
+        let own = numbers(v);
         let kept: usize = (reads.iter().filter(over_steps))
-            .map(|s| numbers(s.value))
+            .map(|s| numbers(s.value).min(own))
             .sum();
-        kept <= numbers(v) + numbers(v) / 16 && !readers.is_empty() && readers.iter().all(later)
+        kept <= own + own / 16 && !readers.is_empty() && readers.iter().all(later)
     }
 }

@@ -34,9 +34,8 @@ pub enum Rounding {
     Nearest,
 }
 
-/// What emits operations on whole vectors: a function builder of Cranelift, whose vectors
-/// have 128 bits, or the instructions that
-/// [`crate::wide`] turns into machine code of any width.
+/// What emits operations on whole vectors: a function builder of Cranelift, whose vectors have 128 bits, or the second
+/// back end, which emits machine code of the target's width itself.
 ///
 /// A vector is bits; each operation says how wide its elements are, and whether they are integers. Results are those of
 /// IEEE 754 in every implementation, so that all of them agree bit for bit.

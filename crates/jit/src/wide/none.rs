@@ -21,12 +21,15 @@ pub(crate) fn function(
 }
 
 /// What would be accessed.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "nobody reads it here")]
 pub(crate) enum Access {
     Stream { pointer: usize, offset: usize },
     Fixed { pointer: usize, offset: usize },
 }
 
 /// What would be emitted.
+#[allow(dead_code, reason = "nobody reads it here")]
 pub(crate) struct Recurrence<'a> {
     pub(crate) region: &'a Region,
     pub(crate) loads: Vec<Option<Access>>,

@@ -59,19 +59,21 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
 pub(super) fn bias_gradients(g: &Graph) -> Graph {
     let halves = Halves::of(g);
     let mut place: HashMap<Value, (Value, usize)> = HashMap::default();
-    for v in g.order() {
-        let is_sum = |u: Value| matches!(g.op_of(u), Op::SumTo(_)) && sums_over_points(g, u);
-        if matches!(g.op_of(v), Op::Concat { axis: 0 })
-            && (g
-                .users(v)
-                .any(|u| matches!(g.op_of(u), Op::Outer { .. }) && sums_over_points(g, u))
-                || g.operands(v).iter().all(|&x| g.users(x).any(is_sum)))
-        {
-            let mut at = 0;
-            for x in g.operands(v) {
-                place.entry(x).or_insert((v, at));
-                at += g.node(x).ty.shape.axis(0).expect("parts have the axis");
-            }
+    let over_points = |v: Value| g.users(v).filter(|&u| sums_over_points(g, u));
+    let is_outer = |u: Value| matches!(g.op_of(u), Op::Outer { .. });
+    let is_sum = |u: Value| matches!(g.op_of(u), Op::SumTo(_));
+    let joined = |v: &Value| matches!(g.op_of(*v), Op::Concat { axis: 0 });
+    let order = g.order();
+    // A weight gradient adds up its δ on the way. Where there is none, all parts are added up in any case.
+    let with_outer = |v: &Value| over_points(*v).any(is_outer);
+    let all_summed = |v: &Value| (g.operands(*v).iter()).all(|&x| over_points(x).any(is_sum));
+    let first = order.iter().copied().filter(joined).filter(with_outer);
+    let then = order.iter().copied().filter(joined).filter(all_summed);
+    for v in first.chain(then) {
+        let mut at = 0;
+        for x in g.operands(v) {
+            place.entry(x).or_insert((v, at));
+            at += g.node(x).ty.shape.axis(0).expect("parts have the axis");
         }
     }
     let mut rule = |r: &mut Rebuild<'_>, v: Value| {
