@@ -14,6 +14,9 @@ use crate::wide::{self, Access, Recurrence};
 /// Pointers are advanced as many at a time.
 const TOGETHER: usize = 8;
 
+/// An address in row 0, and the bytes from row to row.
+type RowAddress = (Value, i64);
+
 /// A function of the second back end for rows of statements: its number, and the views whose addresses it takes.
 struct RowsFunction {
     number: usize,
@@ -114,7 +117,8 @@ impl Code<'_, '_, '_> {
         wanted: &[(usize, Option<usize>)],
         steps: Value,
         reverse: bool,
-        (streams, fixed): (&[(View, bool, (Value, i64))], &[(View, (Value, i64))]),
+        streams: &[(View, bool, RowAddress)],
+        fixed: &[(View, RowAddress)],
         first: Value,
     ) -> bool {
         let plain = |v: View| View { offset: 0, ..v };
