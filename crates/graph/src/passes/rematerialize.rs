@@ -3,7 +3,8 @@
 //! A value that crosses from one recurrence to another is stored for all steps. If it is an element-wise op of values
 //! that are stored anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers per unit and step cross
 //! instead of 7. Likewise what is computed for all steps at once and read by the backward step again, as a normalised
-//! x is: its distance from the mean and the reciprocal of the deviation are kept for other derivatives. (The standard form of rematerialisation: nodes are copied to the reader's side of a cut.)
+//! x is: its distance from the mean and the reciprocal of the deviation are kept for other derivatives. (The standard
+//! form of rematerialisation: nodes are copied to the reader's side of a cut.)
 
 use retrograd_tape::{Domain, Map, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
@@ -71,7 +72,7 @@ pub fn rematerialize(g: &Graph) -> Graph {
 /// Where each value is computed: in its recurrence, in the only recurrence that reads it, or for all steps at once.
 fn sides(g: &Graph, components: &Components) -> HashMap<Value, Side> {
     let first = g.outputs().iter().filter(|o| is_early(o.role));
-    let early: HashSet<Value> = g.above(first.map(|o| o.value)).into_iter().collect();
+    let early = g.above(first.map(|o| o.value));
     let mut side: HashMap<Value, Side> = HashMap::default();
     for v in g.order().into_iter().rev() {
         let mut class = components.class(v);

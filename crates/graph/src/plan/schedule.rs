@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap as HashMap;
 
 use crate::passes::components::Class;
 use crate::plan::LoopKind;
-use crate::plan::build::{Classified, LoweringKind, OperandSource};
+use crate::plan::build::{Classified, LoweringKind};
 use crate::work;
 
 /// The smallest piece of element-wise work.
@@ -462,7 +462,6 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             return false;
         }
         let numbers = |v: Value| f.g.node(v).ty.shape.len();
-        let over_steps = |s: &&OperandSource| f.domain(s.value) == Domain::Step;
         let readers = f.readers(v);
         work::note(readers.len());
         let later = |&(u, elsewhere): &(Value, bool)| {
@@ -472,10 +471,11 @@ impl<'f, 'g> Scheduler<'f, 'g> {
                 && f.domain(u) == domain
                 && !group.contains(&self.place[u.index()])
         };
-        let reads = f.reads(v);
-        let kept: usize = (reads.iter().filter(over_steps))
-            .map(|s| numbers(s.value))
-            .sum();
-        kept <= numbers(v) + numbers(v) / 16 && !readers.is_empty() && readers.iter().all(later)
+        // Of a larger operand it reads a part.
+        let own = numbers(v);
+        let mut reads = f.reads(v);
+        reads.retain(|s| f.domain(s.value) == Domain::Step);
+        let kept: usize = reads.iter().map(|s| numbers(s.value).min(own)).sum();
+        kept <= own + own / 16 && !readers.is_empty() && readers.iter().all(later)
     }
 }

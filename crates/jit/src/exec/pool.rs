@@ -301,11 +301,10 @@ mod tests {
         let crew = Crew::new();
         for turn in 0..20_000usize {
             let mut sums = [0usize; 5];
-            let places = sums.each_mut().map(|s| std::sync::Mutex::new(s));
+            let places = sums.each_mut().map(std::sync::Mutex::new);
             crew.share(3, 5, |i| {
                 **places[i].lock().expect("nobody panics") += turn + i
             });
-            drop(places);
             assert_eq!(sums, [0, 1, 2, 3, 4].map(|i| turn + i));
         }
     }

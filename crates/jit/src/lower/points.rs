@@ -9,6 +9,7 @@ use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
 use super::{Code, Width, trusted, views};
+use crate::exec::points::lag;
 use crate::vmath::Math;
 
 /// Addresses of the views in a row.
@@ -56,6 +57,45 @@ impl<'f> Code<'_, 'f, '_> {
             }
             rest = &rest[n..];
         }
+    }
+
+    /// Rows of neighbouring steps are contiguous: `body` is given a step and a number of rows from the first of the
+    /// range on, once for all points of the range, or step by step if a cut by rows is not known here.
+    pub(super) fn over_points(
+        &mut self,
+        views: &[View],
+        body: &mut dyn FnMut(&mut Self, Value, Value),
+    ) {
+        let [t0, t1, b0, b1] = self.range;
+        let rows = self.b.ins().isub(b1, b0);
+        let mut whole = self.b.ins().icmp(IntCC::Equal, rows, self.rows);
+        let (first, last) = (self.before(t0, 0), self.before(t1, 0));
+        let all = self.b.ins().isub(last, first);
+        // Rows may end at different steps, and boundary steps stand behind their ends.
+        let mut lags: Vec<i64> = (views.iter())
+            .map(|v| lag(&self.plan.buffers[v.buffer], *v))
+            .collect();
+        lags.sort_unstable();
+        lags.dedup();
+        for lag in lags.into_iter().filter(|&lag| lag != 0) {
+            let (first, last) = (self.before(t0, -lag), self.before(t1, -lag));
+            let own = self.b.ins().isub(last, first);
+            let same = self.b.ins().icmp(IntCC::Equal, own, all);
+            whole = self.b.ins().band(whole, same);
+        }
+        let steps = self.b.ins().isub(t1, t0);
+        // As one step of all rows, or step by step.
+        let one = self.imm(1);
+        let iterations = self.b.ins().select(whole, one, steps);
+        let zero = self.imm(0);
+        self.count(zero, iterations, false, &mut |code, i| {
+            let t = code.b.ins().iadd(t0, i);
+            let live = code.live(t);
+            let end = code.b.ins().smin(b1, live);
+            let rows = code.b.ins().isub(end, b0);
+            let rows = code.b.ins().select(whole, all, rows);
+            body(code, t, rows);
+        });
     }
 
     /// The same by vectors of 128 bits.

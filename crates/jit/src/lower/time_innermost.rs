@@ -154,15 +154,7 @@ impl Code<'_, '_, '_> {
             .map(|v| (v, base(self, v)))
             .collect();
         if self.wide
-            && self.emitted_recurrence(
-                r,
-                carried,
-                &wanted,
-                steps,
-                reverse,
-                (&streams, &fixed),
-                first,
-            )
+            && self.emitted_recurrence(r, carried, &wanted, steps, reverse, &streams, &fixed, first)
         {
             return;
         }

@@ -9,15 +9,46 @@ use retrograd_graph::plan::{Carried, Instr, Loop, Region, Stmt, View};
 use retrograd_tape::Domain;
 
 use super::{Code, trusted, views};
-use crate::wide::{self, Access, Recurrence};
+use crate::wide;
 
 /// Pointers are advanced as many at a time.
 const TOGETHER: usize = 8;
+
+/// An address in row 0, and the bytes from row to row.
+type RowAddress = (Value, i64);
 
 /// A function of the second back end for rows of statements: its number, and the views whose addresses it takes.
 struct RowsFunction {
     number: usize,
     table: Vec<View>,
+}
+
+/// What an instruction of the region, or a store of it, accesses: an entry of the table, with an offset in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access {
+    /// An array over steps, whose pointer advances.
+    Stream { pointer: usize, offset: usize },
+    /// An array without steps.
+    Fixed { pointer: usize, offset: usize },
+}
+
+/// A recurrence, with what its table has.
+pub(crate) struct Recurrence<'a> {
+    pub(crate) region: &'a Region,
+    /// By instruction: what it loads.
+    pub(crate) loads: Vec<Option<Access>>,
+    /// By store of the region.
+    pub(crate) stores: Vec<Access>,
+    /// Instructions whose values the next step may read; the load that reads it there, and what that load reads before
+    /// the first step.
+    pub(crate) carried: Vec<(usize, Option<(usize, Access)>)>,
+    /// By stream, the first pointers of the table: whether each lane has its own number, and the table's word that has
+    /// the bytes from step to step.
+    pub(crate) streams: Vec<(bool, usize)>,
+    /// The table's word that has the number of steps.
+    pub(crate) steps: usize,
+    /// By word of the table: the bytes from row to row.
+    pub(crate) strides: Vec<i64>,
 }
 
 impl Code<'_, '_, '_> {
@@ -114,7 +145,8 @@ impl Code<'_, '_, '_> {
         wanted: &[(usize, Option<usize>)],
         steps: Value,
         reverse: bool,
-        (streams, fixed): (&[(View, bool, (Value, i64))], &[(View, (Value, i64))]),
+        streams: &[(View, bool, RowAddress)],
+        fixed: &[(View, RowAddress)],
         first: Value,
     ) -> bool {
         let plain = |v: View| View { offset: 0, ..v };

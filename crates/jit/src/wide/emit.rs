@@ -320,7 +320,7 @@ impl<'a> Emitter<'a> {
                 }
             }
         });
-        let overwritten = free.unwrap_or_else(|| match memory {
+        let overwritten = free.unwrap_or(match memory {
             // A factor if the summand lies in memory, else the summand.
             Some(2) => 0,
             _ => 2,

@@ -282,4 +282,21 @@ impl Assembly {
             self.advance(r, distance);
         }
     }
+
+    /// Adds the strides to the pointers of the table, eight at a time.
+    pub(super) fn next_row(&mut self, strides: &[i64]) {
+        let first = self.words(strides);
+        let zmm = Register::ZMM0;
+        for k in 0..strides.len().div_ceil(8) {
+            let pointers = MemoryOperand::with_base_displ(TABLE, (VECTOR * k) as i64);
+            let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
+            let make = |m| Instruction::with2(load, zmm, m);
+            self.put_with_constant(first + VECTOR * k, make, false);
+            let add = X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64;
+            self.put(Instruction::with3(add, zmm, zmm, pointers));
+            let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
+            self.put(Instruction::with2(store, pointers, zmm));
+        }
+        self.forget_part();
+    }
 }

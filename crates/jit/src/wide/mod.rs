@@ -18,4 +18,4 @@ mod rows;
 mod time;
 
 pub(crate) use rows::{function, possible};
-pub(crate) use time::{Access, Recurrence, recurrence};
+pub(crate) use time::recurrence;

@@ -80,30 +80,27 @@ impl Function<'_> {
         let splats: Vec<usize> = (0..r.instrs.len())
             .filter(|&i| fixed[i].is_some())
             .collect();
-        let kept_splats = match folds + splats.len() <= KEPT {
-            true => splats,
-            false => Vec::new(),
-        };
+        // They are read before the loop, whose stores may overwrite their places.
+        if folds + splats.len() > KEPT {
+            return None;
+        }
         let lane = self.lane;
         for (k, &sum) in sums.iter().enumerate() {
             self.block.push(lane, Op::Keep(k, sum));
         }
-        for (k, &i) in kept_splats.iter().enumerate() {
+        for (k, &i) in splats.iter().enumerate() {
             let v = fixed[i].expect("chosen so");
             self.block.push(lane, Op::Keep(folds + k, v));
         }
-        let kept = folds + kept_splats.len();
+        let kept = folds + splats.len();
         let before = std::mem::take(&mut self.block);
         emit(&mut self.code, &before, kept, &mut self.pointers)?;
         // The same values in another block.
         let again = |f: &mut Self| -> Option<(Vec<Option<V>>, Vec<V>)> {
             let sums = (0..folds).map(|k| f.block.push(lane, Op::Kept(k)));
             let sums = sums.collect();
-            let mut fixed = match kept_splats.is_empty() {
-                true => f.fixed(r)?,
-                false => vec![None; r.instrs.len()],
-            };
-            for (k, &i) in kept_splats.iter().enumerate() {
+            let mut fixed = vec![None; r.instrs.len()];
+            for (k, &i) in splats.iter().enumerate() {
                 fixed[i] = Some(f.block.push(lane, Op::Kept(folds + k)));
             }
             Some((fixed, sums))

@@ -3,14 +3,14 @@
 //! Short statements are unrolled into straight code; what one stores and another loads a few instructions later stays
 //! in its register. Longer ones are loops over vectors.
 
-use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
+use iced_x86::{Code as X86, Instruction};
 use retrograd_graph::plan::{Instr, Stmt, View};
 use retrograd_tape::Map;
 use rustc_hash::FxHashMap as HashMap;
 
 use super::block::{Block, Extent, Index, One, Op, Place, V};
 use super::emit::emit;
-use super::encode::{Assembly, LANES, NUMBERS, ROWS, TABLE, VECTOR};
+use super::encode::{Assembly, LANES, NUMBERS, ROWS, VECTOR};
 use super::known::{Form, Known};
 use super::matrices::UNROLLED_MATRIX;
 use super::pointers::Pointers;
@@ -142,23 +142,6 @@ pub(crate) fn function(
     Some(f.code.finish())
 }
 
-/// Adds the strides to the pointers, eight at a time.
-pub(super) fn next_row(code: &mut Assembly, strides: &[i64]) {
-    let first = code.words(strides);
-    let zmm = Register::ZMM0;
-    for k in 0..strides.len().div_ceil(8) {
-        let pointers = MemoryOperand::with_base_displ(TABLE, (VECTOR * k) as i64);
-        let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
-        let make = |m| Instruction::with2(load, zmm, m);
-        code.put_with_constant(first + VECTOR * k, make, false);
-        let add = X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64;
-        code.put(Instruction::with3(add, zmm, zmm, pointers));
-        let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
-        code.put(Instruction::with2(store, pointers, zmm));
-    }
-    code.forget_part();
-}
-
 impl Function<'_> {
     /// The statements for the next `n` rows. Each is done for all of them before the next one, so that one row's chain of
     /// operations fills the time in which another's waits.
@@ -176,7 +159,7 @@ impl Function<'_> {
         self.code
             .put(Instruction::with2(X86::Sub_rm64_imm32, ROWS, rows));
         let far: Vec<i64> = self.strides.iter().map(|s| s * n as i64).collect();
-        next_row(&mut self.code, &far);
+        self.code.next_row(&far);
         Some(())
     }
 

@@ -2,48 +2,20 @@
 //! registers.
 
 use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
-use retrograd_graph::plan::{Instr, Region};
+use retrograd_graph::plan::Instr;
 
 use super::block::{Block, Extent, Index, Op, Place, V};
 use super::emit::emit;
 use super::encode::{Assembly, LANES, POINTERS, ROWS, TABLE, VECTOR};
 use super::pointers::Pointers;
-use super::rows::{CALLING, next_row};
-use crate::lower::map;
+use super::rows::CALLING;
+use crate::lower::{Access, Recurrence, map};
 use crate::vmath::{Lane, Math};
 
 /// Vectors that run through time together: the chain of one leaves the units idle.
 const TOGETHER: usize = 2;
 /// Registers that are kept from step to step, at most.
 const KEPT: usize = 24;
-
-/// What an instruction of the region, or a store of it, accesses: an entry of the table, with an offset in numbers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Access {
-    /// An array over steps, whose pointer advances.
-    Stream { pointer: usize, offset: usize },
-    /// An array without steps.
-    Fixed { pointer: usize, offset: usize },
-}
-
-/// A recurrence, with what its table has.
-pub(crate) struct Recurrence<'a> {
-    pub(crate) region: &'a Region,
-    /// By instruction: what it loads.
-    pub(crate) loads: Vec<Option<Access>>,
-    /// By store of the region.
-    pub(crate) stores: Vec<Access>,
-    /// Instructions whose values the next step may read; the load that reads it there, and what that load reads before
-    /// the first step.
-    pub(crate) carried: Vec<(usize, Option<(usize, Access)>)>,
-    /// By stream, the first pointers of the table: whether each lane has its own number, and the table's word that has
-    /// the bytes from step to step.
-    pub(crate) streams: Vec<(bool, usize)>,
-    /// The table's word that has the number of steps.
-    pub(crate) steps: usize,
-    /// By word of the table: the bytes from row to row.
-    pub(crate) strides: Vec<i64>,
-}
 
 /// Whether a recurrence can be emitted, as far as its ops and streams tell.
 fn possible(r: &Recurrence<'_>) -> bool {
@@ -90,7 +62,7 @@ pub(crate) fn recurrence(lane: Lane, r: &Recurrence<'_>) -> Option<Vec<u8>> {
     }
     code.put(Instruction::with1(X86::Dec_rm64, ROWS));
     let end = code.branch_ahead(X86::Je_rel32_64);
-    next_row(&mut code, &r.strides);
+    code.next_row(&r.strides);
     code.branch_back(X86::Jmp_rel32_64, row);
     code.arrive(end);
     code.arrive(nothing);
