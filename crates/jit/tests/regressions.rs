@@ -444,3 +444,15 @@ fn a_scattered_matrix_may_be_a_weight_of_second_derivatives() {
         found.unwrap_or_else(|e| panic!("without {name}: {e}"));
     }
 }
+
+/// A bfloat16 weight of several blocks was packed by several threads, each of which cleared what the blocks share.
+#[test]
+fn blocks_of_a_bfloat16_weight_are_packed_by_one_thread() {
+    let r = Recorder::new();
+    let v0 = r.input("x11", InputRole::Sequence, Shape::Vector(8));
+    let v1 = r.input("w14", InputRole::Param, Shape::Matrix(1, 4));
+    let v2 = r.apply(Op::Concat { axis: 1 }, &[v1, v1]);
+    let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v0]);
+    r.output("after0", v3);
+    check(&r.finish("case").unwrap(), 1, 1, 12538457);
+}

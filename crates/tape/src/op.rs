@@ -218,6 +218,14 @@ pub enum Op {
 }
 
 impl Op {
+    /// True if the op gives constants when all its operands are constants: if it does not depend on an input or a state.
+    pub fn is_constant_of_constants(&self) -> bool {
+        !matches!(
+            self,
+            Op::Input { .. } | Op::Delay(_) | Op::Boundary(_) | Op::Gather | Op::Scatter { .. }
+        )
+    }
+
     /// One op of each name except inputs and element-wise ops, with minimal attributes.
     const STRUCTURAL: [Op; 23] = [
         Op::Constant {

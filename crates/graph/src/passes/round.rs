@@ -2,7 +2,8 @@
 //!
 //! If [`Options::bf16`](crate::Options::bf16) asks for it, both operands of every product with a weight, and of every weight
 //! gradient, are rounded by the op `round_bf16`; the products sum in the program's own precision. A product with a
-//! constant is none of them: a sum is made of products with ones, and constants cost nothing to keep. Everything else
+//! constant, or with what is computed from constants alone, is none of them: a sum is made of products with ones, a mean of
+//! products with one over a count. Everything else
 //! (states, activations, biases, and the sum of δ beside a weight gradient) is not rounded.
 //!
 //! It runs after the last pass that looks at products, so these see a program without roundings. *legalize* has run then,
@@ -10,7 +11,7 @@
 //! Products along axes, which *unbatch* replaces, are rounded before that.
 
 use retrograd_tape::{Domain, Map, Op, Value};
-use rustc_hash::FxHashMap as HashMap;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
 use crate::passes::legalize::sums_over_points;
@@ -27,17 +28,19 @@ pub(crate) fn round_along_axes(g: &Graph) -> Graph {
 
 /// True if there are products along axes.
 pub(crate) fn along_axes(g: &Graph) -> bool {
+    let constants = constants(g);
     g.order()
         .into_iter()
-        .any(|v| rank(g, v) > 2 && is_rounded(g, v))
+        .any(|v| rank(g, v) > 2 && is_rounded(g, &constants, v))
 }
 
 fn rounded(g: &Graph, of_rank: impl Fn(usize) -> bool) -> Graph {
+    let constants = constants(g);
     let mut new = g.clone();
     // What several products read is rounded once.
     let mut made: HashMap<Value, Value> = HashMap::default();
     for v in g.order() {
-        if !is_rounded(g, v) || !of_rank(rank(g, v)) {
+        if !is_rounded(g, &constants, v) || !of_rank(rank(g, v)) {
             continue;
         }
         for x in g.operands(v) {
@@ -60,7 +63,7 @@ fn rank(g: &Graph, v: Value) -> usize {
 }
 
 /// True for products with weights, and for weight gradients.
-fn is_rounded(g: &Graph, v: Value) -> bool {
+fn is_rounded(g: &Graph, constants: &HashSet<Value>, v: Value) -> bool {
     let xs = g.operands(v);
     let once = |k: usize| g.node(xs[k]).ty.domain == Domain::Once;
     let multiplies = match g.op_of(v) {
@@ -68,14 +71,17 @@ fn is_rounded(g: &Graph, v: Value) -> bool {
         Op::Outer { to: Domain::Once } => sums_over_points(g, v),
         _ => false,
     };
-    multiplies && !xs.iter().any(|&x| is_constant(g, x))
+    multiplies && !xs.iter().any(|x| constants.contains(x))
 }
 
-/// True for the same number everywhere.
-fn is_constant(g: &Graph, v: Value) -> bool {
-    let mut x = v;
-    while let Op::Map(Map::Copy) | Op::Broadcast(_) | Op::Reshape(_) | Op::Spread(_) = g.op_of(x) {
-        x = g.operands(x)[0];
+/// The values that depend on no input and no state: constants, and what is computed from them alone.
+fn constants(g: &Graph) -> HashSet<Value> {
+    let mut found = HashSet::default();
+    for v in g.order() {
+        let of_constants = g.op_of(v).is_constant_of_constants();
+        if of_constants && g.operands(v).iter().all(|x| found.contains(x)) {
+            found.insert(v);
+        }
     }
-    matches!(g.op_of(x), Op::Constant { .. } | Op::Zeros(_))
+    found
 }

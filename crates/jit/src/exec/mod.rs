@@ -325,7 +325,9 @@ impl<'a, T: Element> PlanExecution<'a, T> {
     /// Packs a weight, by its blocks where they share no panel's padding.
     fn pack(&self, kernels: &Kernels<T>, weights: &Weights<T>, pieces: usize) {
         let (k, n) = (weights.inner(), weights.outer());
-        let padded = !n.is_multiple_of(kernels.panel) || whole::<T>(k, n) < n;
+        // bfloat16 terms come in pairs, which two blocks may share.
+        let padded =
+            weights.unit.is_some() || !n.is_multiple_of(kernels.panel) || whole::<T>(k, n) < n;
         let blocks = SendPtr((weights, weights.packed.cast_mut()));
         let some = |first: usize, many: usize| {
             let (weights, packed) = { &blocks }.0;

@@ -1,7 +1,7 @@
 //! Products of bfloat16 operands: the same roundings that the compiler's pass *round* makes.
 //!
 //! The operands of each product with a weight, forward and backward, and those of each weight gradient, are rounded by
-//! instructions before it; constants are not.
+//! instructions before it; constants, and what is computed from them alone, are not.
 
 use rustc_hash::FxHashMap as HashMap;
 use smallvec::smallvec;
@@ -15,6 +15,7 @@ use crate::ty::{Domain, Shape};
 
 /// Inserts the instructions.
 pub(super) fn round_products(program: &mut InterpreterProgram, plans: &mut BufferPlans) {
+    mark_constants(program, plans);
     // What varies over no steps is rounded once, before its first use.
     let mut made: HashMap<(usize, Shape), BufferView> = HashMap::default();
     for mut segment in std::mem::take(&mut program.segments) {
@@ -23,7 +24,6 @@ pub(super) fn round_products(program: &mut InterpreterProgram, plans: &mut Buffe
         let (Segment::Whole(list) | Segment::Sweep { steps: list, .. }) = &mut segment;
         let mut new = Vec::with_capacity(list.len());
         for mut instr in std::mem::take(list) {
-            repeats(&instr, plans);
             if is_rounded(&instr, plans) {
                 for k in 0..2 {
                     let from = instr.args[k];
@@ -61,15 +61,45 @@ pub(super) fn round_products(program: &mut InterpreterProgram, plans: &mut Buffe
     }
 }
 
-/// Marks what is a constant repeated.
-fn repeats(instr: &Instruction, plans: &mut BufferPlans) {
-    if let (InstructionKind::Op(Op::Broadcast(_) | Op::Map(Map::Copy)), Some(dst)) =
-        (instr.kind, instr.dst)
-        && !instr.accumulate
-        && plans.list[instr.args[0].buffer].uniform
-    {
-        plans.list[dst.buffer].uniform = true;
+/// Marks what depends on no input and no state: constants, and what is computed from them alone.
+fn mark_constants(program: &InterpreterProgram, plans: &mut BufferPlans) {
+    let instrs = || program.segments.iter().flat_map(Segment::instrs);
+    for instr in instrs() {
+        for written in written(instr) {
+            plans.list[written].uniform = true;
+        }
     }
+    // Until nothing changes: several instructions may add to a buffer.
+    let mut changes = true;
+    while changes {
+        changes = false;
+        for instr in instrs() {
+            let of_constants = match instr.kind {
+                InstructionKind::Op(op) => op.is_constant_of_constants(),
+                InstructionKind::Transpose => true,
+                InstructionKind::Back { .. } | InstructionKind::Index(_) => false,
+            };
+            if of_constants && instr.args.iter().all(|x| plans.list[x.buffer].uniform) {
+                continue;
+            }
+            for written in written(instr) {
+                changes |= std::mem::take(&mut plans.list[written].uniform);
+            }
+        }
+    }
+}
+
+/// The buffers that an instruction writes.
+fn written(instr: &Instruction) -> impl Iterator<Item = usize> {
+    let more = match instr.kind {
+        InstructionKind::Back { x, init, .. } => [x, init],
+        _ => [None, None],
+    };
+    [instr.dst]
+        .into_iter()
+        .chain(more)
+        .flatten()
+        .map(|place| place.buffer)
 }
 
 /// True for products with weights, and for weight gradients.
