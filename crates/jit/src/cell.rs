@@ -98,6 +98,7 @@ impl<T: Element> CompiledCell<T> {
     ///
     /// # Errors
     /// See [`CompileError`]; one of them is a target that the host does not run.
+    #[inline(never)]
     pub fn compile_with(
         tape: &Tape,
         purpose: &Purpose,

@@ -178,7 +178,8 @@ impl<T: Element> Executor<T> {
         self.memory_of(lengths.into(), left_out)
     }
 
-    fn memory_of(
+    #[inline(never)]
+    pub(crate) fn memory_of(
         &self,
         points: Points<'_>,
         left_out: (&[usize], &[usize]),
@@ -212,6 +213,7 @@ impl<T: Element> Executor<T> {
     /// Arrays whose number or lengths do not fit, row numbers that are not rows of their table, more memory than is
     /// allowed: then nothing has run. [`RunError::ComputedIndex`], if that happens during the run: then the contents of
     /// the outputs are unspecified, and the next run is not affected.
+    #[inline(never)]
     pub fn run(
         &mut self,
         extent: Extent,
@@ -247,6 +249,7 @@ impl<T: Element> Executor<T> {
     ///
     /// # Errors
     /// As `run`.
+    #[inline(never)]
     pub fn run_ragged(
         &mut self,
         lengths: &Lengths,
@@ -265,6 +268,7 @@ impl<T: Element> Executor<T> {
     /// # Errors
     /// [`RunError::NoCotangents`] for a program that was compiled without any; else as [`run`](Self::run), with nothing
     /// kept.
+    #[inline(never)]
     pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<Residuals<T>, RunError> {
         self.keep(extent, None, inputs)
     }
@@ -273,6 +277,7 @@ impl<T: Element> Executor<T> {
     ///
     /// # Errors
     /// As there.
+    #[inline(never)]
     pub fn forward_ragged(
         &mut self,
         lengths: &Lengths,
@@ -322,6 +327,7 @@ impl<T: Element> Executor<T> {
     ///
     /// # Errors
     /// As `run`.
+    #[inline(never)]
     pub fn count_calls(
         &mut self,
         extent: Extent,
@@ -337,6 +343,7 @@ impl<T: Element> Executor<T> {
     ///
     /// # Errors
     /// As `run`.
+    #[inline(never)]
     pub fn time_items(
         &mut self,
         extent: Extent,

@@ -14,6 +14,7 @@ mod error;
 mod exec;
 mod executor;
 mod frame;
+mod instances;
 mod lower;
 mod planned;
 pub mod predict;

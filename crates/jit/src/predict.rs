@@ -139,6 +139,7 @@ impl Machine {
     }
 
     /// Predicted seconds of a leaf of a plan for numbers of type `T`.
+    #[inline(never)]
     pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> f64 {
         let all = tasks(plan, leaf, run);
         let cycles: f64 = (all.iter())
@@ -162,6 +163,7 @@ impl Machine {
     }
 
     /// Predicted seconds of a whole run.
+    #[inline(never)]
     pub fn run_seconds<T: Element>(&self, plan: &Plan, run: RunShape) -> f64 {
         let leaves = plan.leaves().into_iter();
         leaves.map(|leaf| self.seconds::<T>(plan, leaf, run)).sum()

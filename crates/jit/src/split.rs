@@ -133,6 +133,7 @@ impl<T: Element> Residuals<T> {
     /// # Errors
     /// Arrays whose number or lengths do not fit; [`RunError::OtherInputs`] for one that only one of the halves was
     /// given.
+    #[inline(never)]
     pub fn backward(mut self, inputs: &[&[T]], gradients: &mut [&mut [T]]) -> Result<(), RunError> {
         let points = Points::of(self.extent, self.lengths.as_ref());
         let cell = self.cell.clone();

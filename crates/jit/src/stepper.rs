@@ -121,6 +121,7 @@ impl<T: Element> Stepper<T> {
         Self::of(&Graph::from_tape(tape), options, b, inputs)
     }
 
+    #[inline(never)]
     pub(crate) fn of(
         recorded: &Graph,
         options: &Options,
@@ -231,6 +232,7 @@ impl<T: Element> Stepper<T> {
     /// [`RunError::ComputedIndex`], if the program computes such a number, for this sample or for the initial states:
     /// then the sample has been taken, outputs and states are as if the number were that of the nearest row, and the
     /// next sample (or [`set_state`](Self::set_state), or [`reset`](Self::reset)) continues from there.
+    #[inline(never)]
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
         let b = self.stream.rows();
         same("inputs", self.program.inputs.len(), inputs.len())?;
@@ -277,6 +279,7 @@ impl<T: Element> Stepper<T> {
     /// Arrays whose number or lengths do not fit, numbers that are not rows of their table: then nothing has changed.
     /// [`RunError::ComputedIndex`], if such a number is computed: then all are set, as if it were that of the nearest
     /// row.
+    #[inline(never)]
     pub fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), RunError> {
         self.bind(inputs, true)
     }

@@ -124,6 +124,7 @@ mod dense;
 mod engine;
 mod error;
 mod init;
+mod instances;
 mod losses;
 mod numbers;
 mod precision;

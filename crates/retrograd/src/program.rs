@@ -261,6 +261,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
     /// [`Error::Compile`], and [`Error::NoHessian`] for [`hessian_products`](Self::hessian_products) of the interpreted tape;
     /// [`Error::UnknownOutput`] for cotangents of what is no output, and [`Error::Setting`] for cotangents together with
     /// [`observe`](Self::observe).
+    #[inline(never)]
     pub fn build(self) -> Result<Program<T>, Error> {
         let (cell, mut request) = (self.cell, self.request);
         let tape = cell.tape();

@@ -158,6 +158,7 @@ impl<T: Float> Checkpoint<T> {
     ///
     /// # Errors
     /// [`Error::OtherTraining`] if there are none, or of other states or rows. Then nothing has changed.
+    #[inline(never)]
     pub fn restore_carry(&self, name: &str, carry: &mut Carry<T>) -> Result<(), Error> {
         let other = |difference: String| Error::OtherTraining { difference };
         let mut all = self.head.carries.iter();
@@ -303,6 +304,7 @@ impl<T: Float> Checkpoint<T> {
 
 impl<T: Float> Trainer<T> {
     /// A copy of all that training changes; see [`Checkpoint`].
+    #[inline(never)]
     pub fn checkpoint(&self) -> Checkpoint<T> {
         let state = self.training_state();
         let cell = self.declared_cell();

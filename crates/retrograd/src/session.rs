@@ -129,6 +129,7 @@ impl<T: Float> Session<T> {
     /// # Errors
     /// [`Error::NoCotangents`] if the program was built without [`ProgramBuilder::cotangents`](crate::ProgramBuilder::cotangents);
     /// else as [`Session::run`].
+    #[inline(never)]
     pub fn forward<'a>(
         &mut self,
         parameters: &'a [T],
@@ -145,6 +146,7 @@ impl<T: Float> Session<T> {
     ///
     /// # Errors
     /// [`Error::ParameterCount`], those of [`Trainer::step`](crate::Trainer::step) for batches, and [`Error::Run`].
+    #[inline(never)]
     pub fn run(&mut self, parameters: &[T], batch: &Batch<T>) -> Result<Results<'_, T>, Error> {
         let shared = &*self.program.shared;
         let cell = &shared.cell;
@@ -214,6 +216,7 @@ impl<T: Float> Session<T> {
     ///
     /// # Errors
     /// As [`Session::run`]; [`Error::NoHessian`] if the program was built without [`ProgramBuilder::hessian_products`](crate::ProgramBuilder::hessian_products).
+    #[inline(never)]
     pub fn hessian_product(
         &mut self,
         parameters: &[T],

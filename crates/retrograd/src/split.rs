@@ -250,6 +250,7 @@ impl<T: Float> Forward<'_, T> {
     /// # Errors
     /// [`Error::UnknownOutput`] for a cotangent of what is no output, or none that the program was built for;
     /// [`Error::InputLength`]; [`Error::NoMemory`].
+    #[inline(never)]
     pub fn backward(self, cotangents: &Cotangents<T>) -> Result<Gradients<T>, Error> {
         let Forward {
             shared,

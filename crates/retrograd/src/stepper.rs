@@ -173,6 +173,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     /// # Errors
     /// [`Error::Stepper`] for a cell that reads later samples (the message names the state or value) and for arrays of the wrong
     /// length; [`Error::MissingInput`], [`Error::NotFixed`], [`Error::ParameterCount`].
+    #[inline(never)]
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
         cell.check_count("parameters", self.parameters)?;
@@ -272,6 +273,7 @@ impl<T: Float> Stepper<T> {
     /// # Errors
     /// [`Error::Run`] for arrays of the wrong length, in which case the states are unchanged; also for a computed index that is not
     /// a row of its table, in which case the sample has been processed, as after [`Error::NonFiniteOutput`].
+    #[inline(never)]
     pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
         if inputs.len() != self.inputs.len() {
             return Err(Error::Run(RunError::Count {
@@ -340,6 +342,7 @@ impl<T: Float> Stepper<T> {
     ///
     /// # Errors
     /// [`Error::Run`] if there is no such row. Then nothing has changed.
+    #[inline(never)]
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         self.run.reset_row(row)?;
         let inputs = self.cell.tape().inputs();
@@ -370,6 +373,7 @@ impl<T: Float> Stepper<T> {
     /// # Ok::<(), retrograd::Error>(())
     /// ```
     #[must_use]
+    #[inline(never)]
     pub fn fork(&self) -> Self {
         self.clone()
     }
@@ -413,6 +417,7 @@ impl<T: Float> Stepper<T> {
     ///
     /// # Errors
     /// [`Error::Run`] if there is no state of this name, or the length is wrong.
+    #[inline(never)]
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
         Ok(self.run.set_state(name, values)?)
     }

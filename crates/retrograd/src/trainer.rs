@@ -1,6 +1,6 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
-mod builder;
+pub(crate) mod builder;
 mod carry;
 mod descent;
 mod explain;
@@ -88,6 +88,7 @@ impl<T: Float> Trainer<T> {
     /// weights sum to 0; [`Error::NonFinite`] if the loss or the gradient is not finite, and [`Error::NonFiniteInput`] if the batch
     /// is the reason; [`Error::Overflow`] if the optimiser's memory would not be finite, and [`Error::Diverged`] if a parameter
     /// would not. After an error the parameters are unchanged, and so is the optimiser except after [`Error::Diverged`].
+    #[inline(never)]
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         let step = self.steps() + 1;
         let mode = self.next_draw();
@@ -188,6 +189,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches. The loss may be infinite or NaN.
+    #[inline(never)]
     pub fn evaluate(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
         self.evaluation(batch, RunMode::Evaluate, false)
     }
@@ -197,6 +199,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
+    #[inline(never)]
     pub fn predict(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
         self.evaluation(batch, RunMode::Predict, false)
     }
@@ -221,6 +224,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
+    #[inline(never)]
     pub fn sample(&mut self, batch: &Batch<T>, sample: u64) -> Result<Evaluation<'_, T>, Error> {
         self.evaluation(batch, RunMode::Sample { sample }, false)
     }
@@ -230,6 +234,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
+    #[inline(never)]
     pub fn differentiate(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
         self.evaluation(batch, RunMode::Evaluate, true)
     }
@@ -297,6 +302,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are unchanged.
+    #[inline(never)]
     pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
         self.cell.check_count("parameters", values)?;
         if let Some(at) = first_non_finite(values) {
@@ -328,6 +334,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::UnknownParameter`], [`Error::ParameterLength`], [`Error::NonFiniteParameter`].
+    #[inline(never)]
     pub fn set_parameter(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
         let Some(at) = self.cell.parameter_specs().position(|p| p.name == name) else {
             return Err(Error::UnknownParameter {

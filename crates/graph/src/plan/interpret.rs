@@ -130,6 +130,7 @@ impl Plan {
     }
 
     /// Runs the plan for rows of these lengths, the longest first.
+    #[inline(never)]
     fn interpret_rows<T: Real>(
         &self,
         lengths: Vec<usize>,
@@ -483,3 +484,12 @@ fn entries(b: &BlockAt) -> impl Iterator<Item = (usize, usize)> + use<> {
     let (rows, cols) = (b.rows, b.cols);
     (0..rows).flat_map(move |i| (0..cols).map(move |j| (i, j)))
 }
+
+/// Compiled here for both precisions: a generic function is compiled again by each crate that calls it, unless it is never
+/// inlined and a crate below has compiled it for the same types.
+fn instances<T: Real>() {
+    std::hint::black_box(Plan::interpret_rows::<T> as *const ());
+}
+
+#[used]
+static INSTANCES: [fn(); 2] = [instances::<f32>, instances::<f64>];

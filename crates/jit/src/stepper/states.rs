@@ -22,6 +22,7 @@ impl<T: Element> Stepper<T> {
     ///
     /// # Errors
     /// [`RunError::NoRow`]. Then nothing has changed.
+    #[inline(never)]
     pub fn reset_row(&mut self, row: usize) -> Result<(), RunError> {
         let rows = self.stream.rows();
         if row >= rows {
@@ -54,6 +55,7 @@ impl<T: Element> Stepper<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[inline(never)]
     pub fn fork(&self) -> Self {
         self.clone()
     }
@@ -122,6 +124,7 @@ impl<T: Element> Stepper<T> {
     ///
     /// # Errors
     /// [`RunError::NoState`], or a wrong length. Then nothing has changed.
+    #[inline(never)]
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), RunError> {
         let Some(set) = self.program.states.iter().position(|s| s.name == name) else {
             return Err(RunError::NoState {

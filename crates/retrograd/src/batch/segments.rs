@@ -371,6 +371,7 @@ impl<T> Batch<T> {
     /// # Errors
     /// [`Error::Setting`] for lengths or resets that do not fit the batch's extent; [`Error::EmptyBatch`], and [`Error::Cell`] for
     /// more points than a run may have.
+    #[inline(never)]
     pub fn segments(&self) -> Result<Vec<Segment>, Error> {
         let Extent { steps: t, rows: b } = self.extent;
         exists(self)?;

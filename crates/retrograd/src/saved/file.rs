@@ -15,7 +15,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl<T: Float> Checkpoint<T> {
     /// The bytes of its file: the same for the same checkpoint.
-    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+    #[inline(never)]
+    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let head = serde_json::to_string(&self.head).map_err(io::Error::other)?;
         let mut data: Vec<(String, &[usize], Vec<u8>)> = Vec::new();
         for (prefix, arrays) in self.groups() {
@@ -36,7 +37,8 @@ impl<T: Float> Checkpoint<T> {
         safetensors::serialize(views, Some(metadata)).map_err(|e| io::Error::other(e.to_string()))
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Checkpoint<T>, Cause> {
+    #[inline(never)]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Checkpoint<T>, Cause> {
         let said = |e: safetensors::SafeTensorError| Cause::from(e.to_string());
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(said)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(said)?;

@@ -15,6 +15,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::OtherTraining`], which names the first difference. Then nothing has changed.
+    #[inline(never)]
     pub fn restore(&mut self, saved: &Checkpoint<T>) -> Result<(), Error> {
         let other = |difference: String| Err(Error::OtherTraining { difference });
         let t = &saved.head.training;

@@ -6,13 +6,13 @@ use retrograd_graph::Unroll;
 use retrograd_tape::OutputRole;
 
 use super::Trainer;
-use super::descent::{Descent, DescentSettings, trained};
+use super::descent::{Descent, DescentSettings, optimizer_state, trained};
 use crate::batch::{Feed, Unpacked};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
-use crate::optim::{Constraint, Group, Optimizer, Schedule};
+use crate::optim::{AnyOptimizer, Constraint, Group, Optimizer, Schedule};
 use crate::precision::Precision;
 use crate::split::Splitter;
 
@@ -29,8 +29,15 @@ use crate::split::Splitter;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrainerBuilder<O, T: Float = f32> {
-    cell: Cell,
     optimizer: O,
+    rest: Plain,
+    of: std::marker::PhantomData<T>,
+}
+
+/// All of it that depends neither on the optimiser's type nor on the precision.
+#[derive(Clone, Debug)]
+struct Plain {
+    cell: Cell,
     engine: Engine,
     seed: u64,
     threads: usize,
@@ -41,15 +48,13 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     descent: DescentSettings,
     loss_outside: bool,
     input_gradients: Vec<String>,
-    of: std::marker::PhantomData<T>,
 }
 
 impl Trainer<f32> {
     /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, f32.
     pub fn builder<O: Optimizer>(cell: Cell, optimizer: O) -> TrainerBuilder<O> {
-        TrainerBuilder {
+        let rest = Plain {
             cell,
-            optimizer,
             engine: Engine::default(),
             seed: 0,
             threads: 1,
@@ -60,6 +65,10 @@ impl Trainer<f32> {
             descent: DescentSettings::default(),
             loss_outside: false,
             input_gradients: Vec::new(),
+        };
+        TrainerBuilder {
+            optimizer,
+            rest,
             of: std::marker::PhantomData,
         }
     }
@@ -68,27 +77,31 @@ impl Trainer<f32> {
 impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// The engine that runs the cell.
     #[must_use]
-    pub fn engine(self, engine: Engine) -> Self {
-        TrainerBuilder { engine, ..self }
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.rest.engine = engine;
+        self
     }
 
     /// The seed of initial parameters and masks.
     #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
-        TrainerBuilder { seed, ..self }
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.rest.seed = seed;
+        self
     }
 
     /// The number of threads, at least 1. The interpreted tape uses one.
     #[must_use]
-    pub fn threads(self, threads: usize) -> Self {
-        TrainerBuilder { threads, ..self }
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.rest.threads = threads;
+        self
     }
 
     /// The number of steps in an unrolled iteration of a recurrence's compiled loop, as [`Unroll::by`] allows; results are bitwise
     /// the same for any factor. The interpreted tape has no such loop.
     #[must_use]
-    pub fn unroll(self, unroll: Unroll) -> Self {
-        TrainerBuilder { unroll, ..self }
+    pub fn unroll(mut self, unroll: Unroll) -> Self {
+        self.rest.unroll = unroll;
+        self
     }
 
     /// Limits the memory of compiled code to this many bytes beyond parameters, batch and results: blocks of steps get shorter, and
@@ -96,24 +109,22 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// budget, runs use the memory that makes them fastest. Whether a budget suffices depends on steps and rows: a run that needs
     /// more fails with [`RunError::Budget`](crate::RunError::Budget), which names the minimum. The interpreted tape ignores it.
     #[must_use]
-    pub fn memory_budget(self, bytes: usize) -> Self {
-        TrainerBuilder {
-            memory_budget: Some(bytes),
-            ..self
-        }
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.rest.memory_budget = Some(bytes);
+        self
     }
 
     /// Scales down gradients whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(mut self, norm: f64) -> Self {
-        self.descent.clip = Some(norm);
+        self.rest.descent.clip = Some(norm);
         self
     }
 
     /// Limits every element of the gradient to ±`most`, before its norm is.
     #[must_use]
     pub fn clip_value(mut self, most: f64) -> Self {
-        self.descent.clip_value = Some(most);
+        self.rest.descent.clip_value = Some(most);
         self
     }
 
@@ -121,7 +132,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// groups match, the last that says something holds.
     #[must_use]
     pub fn group(mut self, group: Group) -> Self {
-        self.descent.groups.push(group);
+        self.rest.descent.groups.push(group);
         self
     }
 
@@ -134,7 +145,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// What the parameters that match a pattern are moved to after every step; see [`Constraint`].
     #[must_use]
     pub fn constrain(mut self, pattern: &str, constraint: Constraint) -> Self {
-        self.descent
+        self.rest
+            .descent
             .constraints
             .push((pattern.to_owned(), constraint));
         self
@@ -143,7 +155,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// The schedule of the learning rate; see [`Schedule`].
     #[must_use]
     pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.descent.schedule = schedule;
+        self.rest.descent.schedule = schedule;
         self
     }
 
@@ -151,33 +163,33 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// parameters after the first: [`Trainer::with_average`] runs the cell with it.
     #[must_use]
     pub fn average(mut self, decay: f64) -> Self {
-        self.descent.average = Some(decay);
+        self.rest.descent.average = Some(decay);
         self
     }
 
     /// Whether compiled code in f32 sets a decaying state and its cotangent to 0 below 2⁻¹²⁶, the least normal number; by default
     /// it does. Denormal numbers make loops several times slower.
     #[must_use]
-    pub fn flush(self, flush: bool) -> Self {
-        TrainerBuilder { flush, ..self }
+    pub fn flush(mut self, flush: bool) -> Self {
+        self.rest.flush = flush;
+        self
     }
 
     /// The precision of what products with weights multiply, on either engine, in training and in what the trainer computes
     /// otherwise; see [`Precision`]. By default nothing is rounded.
     #[must_use]
-    pub fn precision(self, precision: Precision) -> Self {
-        TrainerBuilder { precision, ..self }
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.rest.precision = precision;
+        self
     }
 
     /// The caller computes the loss, or its derivatives, from the outputs: the cell needs none, and is trained by
     /// [`Trainer::forward`], [`Forward::backward`](crate::Forward::backward) and [`Trainer::apply`]. What
     /// [`Trainer::step`] runs is then compiled when it is first called.
     #[must_use]
-    pub fn loss_outside(self) -> Self {
-        TrainerBuilder {
-            loss_outside: true,
-            ..self
-        }
+    pub fn loss_outside(mut self) -> Self {
+        self.rest.loss_outside = true;
+        self
     }
 
     /// Lets [`Forward::backward`](crate::Forward::backward) also compute the gradients of these inputs, beside those of
@@ -185,7 +197,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     #[must_use]
     pub fn input_gradients<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
         let names = names.into_iter().map(str::to_owned);
-        self.input_gradients.extend(names);
+        self.rest.input_gradients.extend(names);
         self
     }
 
@@ -193,18 +205,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     #[must_use]
     pub fn double(self) -> TrainerBuilder<O, f64> {
         TrainerBuilder {
-            cell: self.cell,
             optimizer: self.optimizer,
-            engine: self.engine,
-            seed: self.seed,
-            threads: self.threads,
-            unroll: self.unroll,
-            memory_budget: self.memory_budget,
-            flush: self.flush,
-            precision: self.precision,
-            descent: self.descent,
-            loss_outside: self.loss_outside,
-            input_gradients: self.input_gradients,
+            rest: self.rest,
             of: std::marker::PhantomData,
         }
     }
@@ -215,6 +217,14 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], [`Error::NoSuchValue`] for gradients of no input, and [`Error::Compile`]
     /// if the cell cannot be compiled.
     pub fn build(self) -> Result<Trainer<T>, Error> {
+        let state = optimizer_state(&self.rest.cell, self.optimizer, &self.rest.descent)?;
+        self.rest.build(state)
+    }
+}
+
+impl Plain {
+    #[inline(never)]
+    fn build<T: Float>(self, optimizer: Box<dyn AnyOptimizer<T>>) -> Result<Trainer<T>, Error> {
         let cell = self.cell;
         let outputs = cell.tape().outputs().iter();
         let loss = outputs.map(|o| o.role).position(|r| r == OutputRole::Loss);
@@ -225,7 +235,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         }
         at_least_one_thread(self.threads)?;
         let trained = trained(&cell, &self.descent);
-        let descent = Descent::new(&cell, self.optimizer, self.descent)?;
+        let descent = Descent::new(&cell, optimizer, self.descent)?;
         let parameters: Vec<T> = cell.initial_parameters(self.seed)?;
         let settings = Settings {
             threads: self.threads,
@@ -266,4 +276,9 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             cell,
         })
     }
+}
+
+/// What [`crate::instances`] lists.
+pub(crate) fn instances<T: Float>() -> *const () {
+    Plain::build::<T> as *const ()
 }

@@ -37,6 +37,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// As [`Cell::carrying`](crate::Cell::carrying); [`Error::EmptyBatch`] for no rows.
+    #[inline(never)]
     pub fn carry(&mut self, rows: usize) -> Result<Carry<T>, Error> {
         self.carrying()?;
         self.cell.carry(rows)
@@ -48,6 +49,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`], of [`Carry::onto`], and [`Error::Setting`] for a burn-in that leaves no step. After an error
     /// parameters and carried states are unchanged.
+    #[inline(never)]
     pub fn step_carrying(
         &mut self,
         chunk: &Batch<T>,
@@ -64,6 +66,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// As [`step_carrying`](Self::step_carrying).
+    #[inline(never)]
     pub fn evaluate_carrying(
         &mut self,
         chunk: &Batch<T>,
@@ -76,6 +79,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// As [`step_carrying`](Self::step_carrying).
+    #[inline(never)]
     pub fn predict_carrying(
         &mut self,
         chunk: &Batch<T>,

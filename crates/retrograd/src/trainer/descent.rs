@@ -51,9 +51,9 @@ pub(crate) fn trained(cell: &Cell, settings: &DescentSettings) -> Vec<bool> {
 }
 
 impl<T: Float> Descent<T> {
-    pub(crate) fn new<O: Optimizer>(
+    pub(crate) fn new(
         cell: &Cell,
-        optimizer: O,
+        optimizer: Box<dyn AnyOptimizer<T>>,
         settings: DescentSettings,
     ) -> Result<Descent<T>, Error> {
         for (what, limit) in [
@@ -72,7 +72,6 @@ impl<T: Float> Descent<T> {
             settings.average
         );
         let n = cell.parameter_count();
-        let parts = parts(cell, &optimizer, &settings)?;
         let mut constraints = Vec::new();
         for (pattern, constraint) in &settings.constraints {
             constraint.check()?;
@@ -102,7 +101,7 @@ impl<T: Float> Descent<T> {
         let frozen = cell.parameter_ranges().zip(trained);
         let scheduled = Scheduled::new(settings.schedule, optimizer.learning_rate());
         let mut descent = Descent {
-            optimizer: Box::new(OptimizerState::with_parts(optimizer, n, parts)?),
+            optimizer,
             scheduled,
             average,
             clip: settings.clip,
@@ -183,6 +182,17 @@ impl<T: Float> Descent<T> {
     pub(crate) fn undo(&self, parameters: &mut [T]) {
         parameters.copy_from_slice(&self.before);
     }
+}
+
+/// The state of an optimiser of a cell's parameters.
+pub(crate) fn optimizer_state<O: Optimizer, T: Float>(
+    cell: &Cell,
+    optimizer: O,
+    settings: &DescentSettings,
+) -> Result<Box<dyn AnyOptimizer<T>>, Error> {
+    let parts = parts(cell, &optimizer, settings)?;
+    let state = OptimizerState::with_parts(optimizer, cell.parameter_count(), parts)?;
+    Ok(Box::new(state))
 }
 
 /// The trained parameters, those of equal settings that are neighbours together.

@@ -146,6 +146,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches; [`Error::NoLoss`].
+    #[inline(never)]
     pub fn explain_non_finite(&mut self, batch: &Batch<T>) -> Result<Option<Provenance>, Error> {
         self.has_loss()?;
         let found = self.traced(batch, self.draws.max(1), Results::Loss)?;
@@ -157,6 +158,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// Those of [`Trainer::step_carrying`].
+    #[inline(never)]
     pub fn explain_non_finite_carrying(
         &mut self,
         chunk: &Batch<T>,

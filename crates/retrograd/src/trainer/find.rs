@@ -71,6 +71,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`] for the first batch, and for later ones that do not fit; [`Error::Setting`] for a range that is not
     /// one of positive numbers, or fewer than two batches.
+    #[inline(never)]
     pub fn test_learning_rates(
         &mut self,
         batches: &[Batch<T>],

@@ -58,6 +58,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`] for batches, and [`Error::Compile`]. Numbers that are not finite are accepted; [`Trainer::apply`]
     /// refuses gradients that are not.
+    #[inline(never)]
     pub fn forward<'a>(&mut self, batch: &'a Batch<T>) -> Result<Forward<'a, T>, Error> {
         let mode = self.next_draw();
         let splitter = match &mut self.splitter {

@@ -48,6 +48,7 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::Setting`] if the learning rate would not be a finite number.
+    #[inline(never)]
     pub fn report_metric(&mut self, metric: f64) -> Result<(), Error> {
         self.descent.scheduled.report(metric);
         self.descent.schedule()

@@ -264,6 +264,6 @@ impl Tape {
                 todo.extend(&self.node(v).operands);
             }
         }
-        Interpreter::build(self, |_| false, &[], (true, false), |v| kept[v.index()])
+        Interpreter::build(self, &|_| false, &[], (true, false), &|v| kept[v.index()])
     }
 }

@@ -37,6 +37,7 @@ impl<T: Real> Buffers<T> {
     ///
     /// # Errors
     /// If all buffers together exceed the budget or the memory that the machine can provide.
+    #[inline(never)]
     pub(crate) fn allocate(
         &mut self,
         buffers: Range<usize>,
@@ -152,6 +153,7 @@ impl<T: Real> Buffers<T> {
 
     /// # Errors
     /// An index out of its table; the table is then not read.
+    #[inline(never)]
     pub(crate) fn run(&mut self, instr: &Instruction, tick: usize) -> Result<(), BadIndex<T>> {
         match (&instr.kind, &instr.dst) {
             (&InstructionKind::Index(index), _) => {

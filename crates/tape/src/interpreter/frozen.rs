@@ -17,6 +17,7 @@ pub(super) struct Frozen<T>(HashMap<usize, [Vec<T>; 2]>);
 
 impl<T: Real> Frozen<T> {
     /// From the run whose values these are.
+    #[inline(never)]
     pub(super) fn new(program: &InterpreterProgram, memory: &Buffers<T>) -> Frozen<T> {
         let instrs = program.segments.iter().flat_map(Segment::instrs);
         Frozen(
@@ -38,6 +39,7 @@ impl<T: Real> Frozen<T> {
 
     /// One instruction at one tick: `stop_gradient` keeps its value, `with_gradient` and `round_bf16` move as z does,
     /// exactly by nothing if z has not moved.
+    #[inline(never)]
     pub(super) fn run(&self, memory: &mut Buffers<T>, instr: &Instruction, tick: usize) {
         let Some(((dst, z), [y_then, z_then])) = instr
             .dst

@@ -18,6 +18,7 @@ mod check;
 mod delay;
 mod execute;
 mod frozen;
+mod instances;
 mod origins;
 mod point;
 mod points;
@@ -84,6 +85,7 @@ enum RunState {
 
 impl<T: Real> Interpreter<T> {
     /// Prepares a tape, with gradients to all inputs.
+    #[inline(never)]
     pub fn new(tape: &Tape) -> Interpreter<T> {
         Interpreter::with_gradients(tape, |_| true)
     }
@@ -91,13 +93,13 @@ impl<T: Real> Interpreter<T> {
     /// Prepares a tape, with gradients only to the inputs that are `wanted`. Fewer gradients mean less backward work: a
     /// trainer needs only those of parameters.
     pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
-        Interpreter::build(tape, wanted, &[], (true, false), |_| true)
+        Interpreter::build(tape, &wanted, &[], (true, false), &|_| true)
     }
 
     /// As [`new`](Interpreter::new), with the gradients of the program without the limits of `clip_gradient`: those that
     /// differences have.
     pub(crate) fn without_limits(tape: &Tape) -> Interpreter<T> {
-        Interpreter::build(tape, |_| true, &[], (false, false), |_| true)
+        Interpreter::build(tape, &|_| true, &[], (false, false), &|_| true)
     }
 
     /// As [`with_gradients`](Interpreter::with_gradients), plus the adjoints of these values for
@@ -110,19 +112,19 @@ impl<T: Real> Interpreter<T> {
         wanted: impl Fn(&Input) -> bool,
         observed: &[Value],
     ) -> Result<Interpreter<T>, TapeError> {
-        Interpreter::checked(tape, wanted, observed, false)
+        Interpreter::checked(tape, &wanted, observed, false)
     }
 
     fn checked(
         tape: &Tape,
-        wanted: impl Fn(&Input) -> bool,
+        wanted: &dyn Fn(&Input) -> bool,
         observed: &[Value],
         bf16: bool,
     ) -> Result<Interpreter<T>, TapeError> {
         let count = tape.nodes().len();
         match observed.iter().find(|v| v.index() >= count) {
             None => {
-                let all = |_| true;
+                let all = &|_| true;
                 Ok(Interpreter::build(
                     tape,
                     wanted,
@@ -164,30 +166,25 @@ impl<T: Real> Interpreter<T> {
         wanted: impl Fn(&Input) -> bool,
         observed: &[Value],
     ) -> Result<Interpreter<T>, TapeError> {
-        Interpreter::checked(tape, wanted, observed, true)
+        Interpreter::checked(tape, &wanted, observed, true)
     }
 
     /// Prepares only the nodes of a tape that are `kept`. The operands of a kept node must be kept, too. Gradients are
     /// limited by `clip_gradient` if `limited`, and products round if `bf16`.
+    #[inline(never)]
     fn build(
         tape: &Tape,
-        wanted: impl Fn(&Input) -> bool,
+        wanted: &dyn Fn(&Input) -> bool,
         observed: &[Value],
         (limited, bf16): (bool, bool),
-        kept: impl Fn(Value) -> bool,
+        kept: &dyn Fn(Value) -> bool,
     ) -> Interpreter<T> {
         let mut plans = BufferPlans::default();
         let indices = check::indices(tape);
         let (forward, places) = program::forward(tape, &mut plans, &indices, bf16, kept);
         let forward_buffers = plans.list.len();
-        let backward = backward::backward(
-            tape,
-            &places,
-            &mut plans,
-            &wanted,
-            observed,
-            (limited, bf16),
-        );
+        let backward =
+            backward::backward(tape, &places, &mut plans, wanted, observed, (limited, bf16));
         Interpreter {
             inputs: tape.inputs().to_vec(),
             outputs: tape
@@ -233,6 +230,7 @@ impl<T: Real> Interpreter<T> {
     /// inputs; an input whose length does not match its layout; an input that is used as an index and is not a whole
     /// number; more memory than is available, or than the [budget](Interpreter::set_budget) allows; an index, given or
     /// computed, that is not a row of its table: the values of the previous run are then lost.
+    #[inline(never)]
     pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
         self.forward_at(RunPoints::Full(extent), inputs, &mut ())
     }
@@ -267,6 +265,7 @@ impl<T: Real> Interpreter<T> {
     ///
     /// # Errors
     /// Those of `forward`.
+    #[inline(never)]
     pub fn forward_ragged(&mut self, lengths: &Lengths, inputs: &[&[T]]) -> Result<(), TapeError> {
         self.forward_at(RunPoints::of(lengths, &self.memory.points), inputs, &mut ())
     }
@@ -293,6 +292,7 @@ impl<T: Real> Interpreter<T> {
     ///
     /// # Errors
     /// As for `forward`; also if there was no previous run.
+    #[inline(never)]
     pub fn forward_frozen(&mut self, inputs: &[&[T]]) -> Result<(), TapeError> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);
@@ -319,6 +319,7 @@ impl<T: Real> Interpreter<T> {
     /// # Errors
     /// A call before the first run; too few or too many cotangents; one whose length does not match its output; more
     /// memory than is available, or than the [budget](Interpreter::set_budget) allows.
+    #[inline(never)]
     pub fn backward(&mut self, cotangents: &[Option<&[T]>]) -> Result<(), TapeError> {
         self.backward_watched(cotangents, &mut ())
     }
@@ -389,6 +390,7 @@ impl<T: Real> Interpreter<T> {
     ///
     /// # Errors
     /// A call before the first run; a value that is not on the tape.
+    #[inline(never)]
     pub fn value(&self, v: Value) -> Result<Vec<T>, TapeError> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);

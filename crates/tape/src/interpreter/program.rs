@@ -206,7 +206,7 @@ pub(crate) fn forward(
     plans: &mut BufferPlans,
     indices: &[IndexUse],
     bf16: bool,
-    kept: impl Fn(Value) -> bool,
+    kept: &dyn Fn(Value) -> bool,
 ) -> (InterpreterProgram, Vec<BufferView>) {
     let nodes = tape.nodes();
     let mut handed_out = vec![false; nodes.len()];
