@@ -1,13 +1,14 @@
 //! A poem letter by letter, and new lines drawn from what was learned.
 //!
 //!     cargo run --release -p retrograd --example 04_text
+//!     cargo run --release -p retrograd --example 04_text 5 bf16     # from the fifth seed, with products of bfloat16 numbers
 //!
 //! A GRU reads *The Raven* (Edgar Allan Poe, 1845), and says after each character how likely every other is to be the next. The last
 //! two stanzas are not trained on: what they cost in bits is compared with what they cost by how often each character, and each pair
 //! of them, stands in the others. Then the cell writes: a character is drawn from what it says, and read as the next.
 
 use retrograd::random::{ChaCha8Rng, RngExt, stream};
-use retrograd::{Adam, Batch, Cell, Error, Extent, Shape, Trainer, zoo};
+use retrograd::{Adam, Batch, Cell, Error, Extent, Precision, Shape, Trainer, zoo};
 
 const POEM: &str = include_str!("../data/the-raven.txt");
 const STEPS: usize = 64;
@@ -76,11 +77,17 @@ fn main() -> Result<(), Error> {
         c.output("logits", logits);
         c.loss(logits.cross_entropy(c.target("next", Shape::Scalar).one_hot(n), 0.0));
     })?;
+    let mut arguments = std::env::args().skip(1);
+    let seed = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let precision = arguments
+        .next()
+        .map_or(Ok(Precision::Full), |p| p.parse())?;
     let mut trainer = Trainer::builder(cell, Adam::new(4e-3))
-        .seed(1)
+        .seed(seed)
+        .precision(precision)
         .clip(1.0)
         .build()?;
-    let mut rng = stream(1, "example", "text");
+    let mut rng = stream(seed, "example", "text");
     for _ in 0..220 {
         let starts: Vec<usize> = (0..ROWS)
             .map(|_| rng.random_range(0..known.len() - STEPS))

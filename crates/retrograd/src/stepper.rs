@@ -2,6 +2,7 @@
 
 mod masks;
 
+use retrograd_graph::Options;
 use retrograd_jit::{RunError, StepperError};
 use retrograd_tape::{Domain, Extent, Input, InputRole};
 
@@ -9,6 +10,7 @@ use crate::batch::{Arrangement, Counts, axes, called};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
+use crate::precision::Precision;
 use masks::{FilledMask, MaskSource, of_row};
 
 /// A compiled cell for streaming: each sample (of one or more rows) continues from the states that the previous one left, with one
@@ -76,6 +78,7 @@ pub struct StepperBuilder<'a, T: Float = f32> {
     arrays: Vec<(String, Vec<T>)>,
     masks: MaskSource,
     finite: bool,
+    precision: Precision,
 }
 
 impl Cell {
@@ -88,6 +91,7 @@ impl Cell {
             arrays: Vec::new(),
             masks: MaskSource::Ones,
             finite: false,
+            precision: Precision::Full,
         }
     }
 }
@@ -168,6 +172,14 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
         }
     }
 
+    /// The precision of what products multiply; a trainer's own by [`Trainer::stepper`](crate::Trainer::stepper), else
+    /// [`Precision::Full`]. Weights of [`Precision::Bf16`] are kept packed in half the bytes, and reading them is most of the
+    /// work of a sample of few rows where they do not stay in the first cache: from some 64 units on.
+    #[must_use]
+    pub fn precision(self, precision: Precision) -> Self {
+        StepperBuilder { precision, ..self }
+    }
+
     /// Compiles the cell, and nothing else: parameters may be those of a file, see [`Cell::load_parameters`].
     ///
     /// # Errors
@@ -207,21 +219,26 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                 (None, None, None) => {}
             }
         }
-        let run = retrograd_jit::Stepper::new(cell.tape(), rows, &inputs).map_err(|e| match e {
-            StepperError::Run(RunError::Length { name, found: 0, .. }) if known.contains(&name) => {
-                let input = &cell.tape().inputs()[cell.tape().input(&name).expect("it is known")];
-                Error::MissingInput {
-                    role: called(input.role),
-                    expected: axes(
-                        input.ty,
-                        Arrangement::Rows,
-                        Counts::full(Extent::steps(1).rows(rows)),
-                    ),
-                    name,
+        let options = Options::default().with(|o| o.bf16 = self.precision.option());
+        let run = retrograd_jit::Stepper::with_options(cell.tape(), &options, rows, &inputs)
+            .map_err(|e| match e {
+                StepperError::Run(RunError::Length { name, found: 0, .. })
+                    if known.contains(&name) =>
+                {
+                    let input =
+                        &cell.tape().inputs()[cell.tape().input(&name).expect("it is known")];
+                    Error::MissingInput {
+                        role: called(input.role),
+                        expected: axes(
+                            input.ty,
+                            Arrangement::Rows,
+                            Counts::full(Extent::steps(1).rows(rows)),
+                        ),
+                        name,
+                    }
                 }
-            }
-            e => e.into(),
-        })?;
+                e => e.into(),
+            })?;
         let is_filled = |i: &Input| i.role == InputRole::Mask && self.masks != MaskSource::Given;
         let mask = |i: &Input| {
             let mask = is_filled(i).then(|| FilledMask::new(cell, i, rows, self.masks));

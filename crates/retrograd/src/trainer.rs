@@ -320,7 +320,9 @@ impl<T: Float> Trainer<T> {
     /// The trained cell for streaming, sample by sample: see [`Stepper`](crate::Stepper). It copies the current parameters and does
     /// not follow further training.
     pub fn stepper(&self) -> StepperBuilder<'_, T> {
-        self.cell.stepper(&self.parameters)
+        self.cell
+            .stepper(&self.parameters)
+            .precision(self.precision())
     }
 
     /// One parameter's values, row-major.

@@ -1,7 +1,8 @@
 //! Trainers and programs whose products take bfloat16 operands.
 
 use retrograd::{
-    Adam, Batch, Checkpoint, Cotangents, Engine, Error, Extent, Precision, Sgd, Trainer, zoo,
+    Adam, Batch, Checkpoint, Cotangents, Engine, Error, Extent, Precision, Sgd, Stepper, Trainer,
+    zoo,
 };
 
 fn batch(k: usize) -> Batch {
@@ -167,6 +168,27 @@ fn double_precision_rounds_the_same_operands() {
     };
     for (jit, tape) in loss(Engine::Jit).into_iter().zip(loss(Engine::Tape)) {
         assert!((jit - tape).abs() <= 1e-12 * tape, "{jit} {tape}");
+    }
+}
+
+#[test]
+fn a_stepper_has_the_numbers_of_its_trainer() {
+    let mut trained = trainer("gru", Engine::Jit, Precision::Bf16, 1);
+    trained.step(&batch(0)).expect("finite");
+    let x: Vec<f32> = (0..36).map(|i| (i as f32 * 0.7).sin()).collect();
+    let samples = |mut stepper: Stepper| -> Vec<f32> {
+        let step = |x| stepper.step(&[x]).expect("finite").to_vec();
+        x.chunks(3).flat_map(step).collect()
+    };
+    let own = samples(trained.stepper().build().expect("it needs no later sample"));
+    let one = Batch::new(Extent::steps(12)).with("x", x.clone());
+    let run = trained.predict(&one).expect("it runs");
+    assert_eq!(own, run.output("y").expect("it has one"));
+    let full = trained.stepper().precision(Precision::Full).build();
+    let full = samples(full.expect("it needs no later sample"));
+    assert_ne!(own, full);
+    for (a, b) in own.iter().zip(&full) {
+        assert!((a - b).abs() < 2e-2, "{a} {b}");
     }
 }
 

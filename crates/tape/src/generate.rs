@@ -348,8 +348,8 @@ mod tests {
 
     #[test]
     fn jitter_changes_results_by_about_as_much_as_it_changes_ops() {
-        let (mut moved, mut of) = (0, 0);
-        for seed in 0..50 {
+        let (mut moved, mut of, mut enlarged) = (0, 0, 0);
+        for seed in 0..200 {
             let case = generate(&mut Choices::new(&bytes(seed, 300)));
             if case.clearance().is_none_or(|d| d < 1e-6) {
                 continue;
@@ -361,17 +361,17 @@ mod tests {
                 all.collect::<Vec<f64>>()
             };
             let (a, b) = (outputs(&case.tape), outputs(&jittered(&case.tape, 1e-9, 1)));
-            for (a, b) in a.iter().zip(&b) {
-                assert!(
-                    a == b || (a - b).abs() < 1e-5,
-                    "seed {seed}: {a} {b}\n{case}"
-                );
-            }
+            let off = (a.iter().zip(&b)).map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() });
+            let off = off.fold(0.0, f64::max);
+            assert!(off < 1e-3, "seed {seed}: {off}\n{case}");
+            enlarged += usize::from(off >= 1e-5);
             if holds(&case, "tanh over ") {
                 of += 1;
                 moved += usize::from(a != b);
             }
         }
+        // A long chain of ops enlarges changes more, now and then.
+        assert!(enlarged <= 10, "{enlarged} of 200 move by more than 1e-5");
         // Not all: nothing moves in a program whose state begins with 0 and is only ever multiplied.
         assert!(moved * 5 >= of * 4 && of > 5, "{moved} of {of}");
     }

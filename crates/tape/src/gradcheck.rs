@@ -6,7 +6,9 @@
 //! - truncation, h²·L‴/6 and less: the error of D(2h) is four times as large, so the error is a third of |D(2h) -
 //!   D(h)|; the tolerance is all of that, to cover the terms of higher order;
 //! - rounding, ε·Σ|c·output|/h for each rounding that reaches the outputs: the tolerance is 4 ulp per node and step,
-//!   provided that no later node enlarges them (inputs should be of moderate size); and the same for the gradient.
+//!   provided that no later node enlarges them (inputs should be of moderate size); and the same for the gradient;
+//! - what is left of that where large values cancel: to first order, the rounding of a value moves L by its adjoint times
+//!   ε·|value|. The tolerance is 4 ulp of Σ|adjoint·value| over all values, at all points.
 //!
 //! h is 2⁻¹⁴ ([`CentralDifferences::H`]): the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
 //!
@@ -103,6 +105,7 @@ fn compare(
     let cotangents: Vec<Option<&[f64]>> = weights.iter().map(|w| Some(&w[..])).collect();
     run.backward(&cotangents)?;
     let scale = magnitude(run, &weights);
+    let sensitivity = sensitivity(tape, run)?;
     let gradient = |i| differences.run().gradient(i).map(<[f64]>::to_vec);
     let gradient: Vec<Option<Vec<f64>>> = (0..inputs).map(gradient).collect();
     let mut gradient: Vec<Vec<f64>> = (gradient.into_iter().zip(differences.point()))
@@ -111,6 +114,7 @@ fn compare(
     tamper(&mut gradient);
     let mut check = Check {
         scale,
+        noise: 4.0 * f64::EPSILON * sensitivity,
         rounding: 4.0 * tape.nodes().len() as f64 * t as f64 * f64::EPSILON,
         differences,
         weights,
@@ -167,6 +171,8 @@ struct Check<'a> {
     scale: f64,
     /// Relative error of the functional.
     rounding: f64,
+    /// Error of the functional by roundings of values on the way to it.
+    noise: f64,
     report: GradientReport,
 }
 
@@ -186,6 +192,7 @@ impl Check<'_> {
         }
         let tolerance = truncation
             + self.rounding * (self.scale / CentralDifferences::H + terms)
+            + self.noise / CentralDifferences::H
             + f64::MIN_POSITIVE;
         let share = (analytic - numeric).abs() / tolerance;
         if share.is_nan() || share > 1.0 {
@@ -215,6 +222,20 @@ fn terms<'a>(run: &'a Interpreter<f64>, weights: &'a [Vec<f64>]) -> impl Iterato
 
 fn functional(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
     terms(run, weights).sum()
+}
+
+/// Σ|adjoint·value| over all values, after a backward run that observes them.
+fn sensitivity(tape: &Tape, run: &Interpreter<f64>) -> Result<f64, TapeError> {
+    let mut sum = 0.0;
+    for v in tape.values() {
+        let Some(adjoint) = run.adjoint(v)? else {
+            continue;
+        };
+        let products = run.value(v)?.into_iter().zip(adjoint);
+        let products = products.map(|(x, a)| (x * a).abs());
+        sum += products.filter(|p| p.is_finite()).sum::<f64>();
+    }
+    Ok(sum)
 }
 
 fn magnitude(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {

@@ -156,6 +156,10 @@ impl Tape {
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
+    /// The values of all ops, in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> + use<> {
+        (0..self.nodes.len() as u32).map(Value)
+    }
     /// One op.
     pub fn node(&self, v: Value) -> &Node {
         &self.nodes[v.index()]

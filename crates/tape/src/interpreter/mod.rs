@@ -97,9 +97,10 @@ impl<T: Real> Interpreter<T> {
     }
 
     /// As [`new`](Interpreter::new), with the gradients of the program without the limits of `clip_gradient`: those that
-    /// differences have.
+    /// differences have; and with the adjoints of all values.
     pub(crate) fn without_limits(tape: &Tape) -> Interpreter<T> {
-        Interpreter::build(tape, &|_| true, &[], (false, false), &|_| true)
+        let all: Vec<Value> = tape.values().collect();
+        Interpreter::build(tape, &|_| true, &all, (false, false), &|_| true)
     }
 
     /// As [`with_gradients`](Interpreter::with_gradients), plus the adjoints of these values for
