@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use retrograd::Cell;
+use retrograd_graph::Options;
 use retrograd_jit::Stepper;
 use retrograd_tape::{Domain, InputRole, Shape};
 
@@ -22,11 +23,11 @@ pub struct SampleStream {
 }
 
 impl SampleStream {
-    /// Compiles a cell for samples of `b` rows.
+    /// Compiles a cell for samples of `b` rows, with these options.
     ///
     /// # Errors
     /// If there is no stepper for it.
-    pub fn new(cell: &Cell, b: usize) -> Result<SampleStream> {
+    pub fn new(cell: &Cell, options: &Options, b: usize) -> Result<SampleStream> {
         let work = StepArrays::new(cell, SAMPLES, b);
         let inputs = cell.tape().inputs();
         let over_steps = |k: usize| inputs[k].ty.domain == Domain::Step;
@@ -34,7 +35,7 @@ impl SampleStream {
             true => &[][..],
             false => &work.inputs[k],
         });
-        let stepper = Stepper::new(cell.tape(), b, &fixed.collect::<Vec<_>>())?;
+        let stepper = Stepper::with_options(cell.tape(), options, b, &fixed.collect::<Vec<_>>())?;
         let read = stepper.inputs().iter();
         let read = read.filter_map(|i| inputs.iter().position(|j| j.name == i.name));
         let read: Vec<usize> = read.collect();

@@ -182,7 +182,7 @@ fn main() -> Result<()> {
     if arguments.stepper {
         for cell in &arguments.cell {
             for &shape in &arguments.shapes {
-                samples(cell, shape, arguments.secs)?;
+                samples(&arguments, cell, shape)?;
             }
         }
         return Ok(());
@@ -202,12 +202,14 @@ fn main() -> Result<()> {
 }
 
 /// Prints what a sample takes.
-fn samples(name: &str, shape: HxBxT, secs: f64) -> Result<()> {
+fn samples(arguments: &Arguments, name: &str, shape: HxBxT) -> Result<()> {
     let cell = cells::find(name, shape.hidden)?;
-    let mut stream = SampleStream::new(&cell, shape.rows)?;
+    let mut stream = SampleStream::new(&cell, &arguments.options(), shape.rows)?;
     let clock = || core_ghz(Duration::from_millis(50));
     let before = clock();
-    let times = times(secs, || (0..shape.steps).for_each(|_| stream.step()));
+    let times = times(arguments.secs, || {
+        (0..shape.steps).for_each(|_| stream.step())
+    });
     // The lower of the two would flatter.
     let core_ghz = before.zip(clock()).map(|(a, b)| a.max(b));
     let of_sample = |ms: f64| ms * 1e6 / shape.steps as f64;
