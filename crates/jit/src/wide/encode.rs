@@ -66,6 +66,9 @@ pub(super) struct Assembly {
     part: Option<usize>,
     /// The place of the table of masks among the constants; on AVX2.
     pub(super) masks: Option<usize>,
+    /// The instructions so far.
+    #[cfg(test)]
+    pub(super) codes: Vec<X86>,
 }
 
 impl Assembly {
@@ -86,6 +89,8 @@ impl Assembly {
             spilled: 0,
             part: None,
             masks: None,
+            #[cfg(test)]
+            codes: Vec::new(),
         };
         use Register::{RBP, RDI, RDX, RSI, RSP};
         a.put(Instruction::with1(X86::Push_r64, RBP));
@@ -146,6 +151,8 @@ impl Assembly {
     /// Appends an instruction.
     pub(super) fn put(&mut self, instruction: Result<Instruction, iced_x86::IcedError>) {
         let instruction = instruction.expect("operands fit their instruction");
+        #[cfg(test)]
+        self.codes.push(instruction.code());
         let n = self.encoder.encode(&instruction, self.at as u64);
         self.at += n.expect("an instruction for 64 bits");
     }
@@ -209,6 +216,12 @@ impl Assembly {
         let end = self.constants.len().next_multiple_of(LINE);
         self.constants.resize(end, 0);
         at
+    }
+
+    /// The length of the code.
+    #[cfg(test)]
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     pub(super) fn here(&self) -> Label {

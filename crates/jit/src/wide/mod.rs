@@ -17,6 +17,8 @@ mod pointers;
 mod regions;
 mod rows;
 mod set;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub(crate) use rows::{function, possible};

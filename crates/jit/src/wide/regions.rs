@@ -82,6 +82,7 @@ impl Function<'_> {
         }
         let kept = folds + splats.len();
         let before = self.block.take();
+        self.known = Known::default();
         emit(&mut self.code, &before, kept, &mut self.pointers)?;
         // The same values in another block.
         let again = |f: &mut Self| -> Option<(Vec<Option<V>>, Vec<V>)> {
