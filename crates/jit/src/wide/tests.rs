@@ -57,6 +57,7 @@ fn everything(set: Set, lane: Lane) -> Block {
     for [x, y, z] in products {
         all.push(b.fma(lane, x, y, z));
     }
+    all.extend([b.fms(lane, x, y, z), b.fnma(lane, x, y, z)]);
     for how in [Rounding::Floor, Rounding::Ceil, Rounding::Nearest] {
         all.push(b.round(lane, how, x));
     }
