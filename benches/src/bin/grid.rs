@@ -42,6 +42,9 @@ struct Arguments {
     /// The machine to compile for: avx2, avx512+bf16, …; the host's best by default
     #[arg(long)]
     target: Option<Target>,
+    /// Optional passes to switch off: wide_loops, outline_activations, …
+    #[arg(long, value_delimiter = ',', value_parser = switch)]
+    without: Vec<&'static str>,
     /// Seconds a measurement
     #[arg(long, default_value_t = 1.0)]
     secs: f64,
@@ -62,6 +65,19 @@ struct Arguments {
     peak: bool,
 }
 
+/// The name of an optional pass.
+fn switch(name: &str) -> Result<&'static str, String> {
+    let mut all = Options::SWITCHES.into_iter().map(|s| s.0);
+    let names = || Options::SWITCHES.map(|s| s.0).join(", ");
+    let known = all.find(|&known| known == name);
+    known.ok_or_else(|| {
+        format!(
+            "there is no optional pass of this name; there are {}",
+            names()
+        )
+    })
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PrecisionArg {
     F32,
@@ -72,6 +88,9 @@ impl Arguments {
     fn options(&self) -> Options {
         Options::default().with(|o| {
             o.target = self.target.unwrap_or(o.target);
+            for (name, switch) in Options::SWITCHES {
+                *switch(o) &= !self.without.contains(&name);
+            }
             if self.precision == PrecisionArg::Bf16 {
                 o.bf16 = Bf16::Kernels;
             }

@@ -5,7 +5,7 @@
 //!
 //! **f32**: see [`single`].
 
-use retrograd_graph::{Options, Target, Unroll};
+use retrograd_graph::{Level, Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
 use retrograd_tape::{Domain, Input, InputRole, Lengths, Node, Op, Output, OutputRole, Real};
 
@@ -343,26 +343,35 @@ pub fn threads(sample: &Sample<'_>) -> Verdict {
     })
 }
 
-/// Loops as wide as the machine's vectors give the same bits as loops of 128 bits, in f64 and f32: both add up in one
-/// order. (Nothing is compared on a machine whose loops have 128 bits anyway.)
+/// Loops as wide as a target's vectors give the same bits as loops of 128 bits, in f64 and f32, on the sample's target and
+/// those below it: all add up in one order. (Nothing is compared for targets whose loops have 128 bits anyway.)
 ///
 /// # Errors
 /// What went wrong.
 pub fn width(sample: &Sample<'_>) -> Verdict {
     caught("width", || {
-        both_widths::<f64>(sample)?;
-        both_widths::<f32>(sample)
+        let all = Target::all_runnable().into_iter();
+        let below = all.filter(|t| t.level() < sample.target.level());
+        for target in below.chain([sample.target]) {
+            let named = |e: String| format!("on {target}: {e}");
+            both_widths::<f64>(sample, target).map_err(named)?;
+            both_widths::<f32>(sample, target).map_err(named)?;
+        }
+        Ok(0.0)
     })
 }
 
-fn both_widths<T: Element + Real + std::fmt::LowerExp>(sample: &Sample<'_>) -> Verdict {
-    if sample.target != Target::host() {
+fn both_widths<T: Element + Real + std::fmt::LowerExp>(
+    sample: &Sample<'_>,
+    target: Target,
+) -> Verdict {
+    if target.level() < Level::Avx2 {
         return Ok(0.0);
     }
     let run = |wide: bool| {
         // Kernels would compute some activations instead of loops of 128 bits, with the same numbers but other arrays.
         let options = Options::default().with(|o| {
-            o.target = sample.target;
+            o.target = target;
             o.wide_loops = wide;
             o.outline_activations = false;
         });

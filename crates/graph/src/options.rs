@@ -197,9 +197,13 @@ impl Options {
         })
     }
 
-    /// Whether bodies of loops are emitted with the target's widest vectors: on AVX-512, if that is not switched off.
+    /// Whether bodies of loops are emitted with the target's widest vectors: from AVX2 on, if that is not switched off.
     pub(crate) fn are_loops_wide(&self) -> bool {
-        self.wide_loops && self.target.level() == Level::Avx512
+        let has_wide_loops = match self.target.level() {
+            Level::Portable | Level::Baseline => false,
+            Level::Avx2 | Level::Avx512 => true,
+        };
+        self.wide_loops && has_wide_loops
     }
 
     /// These options for samples that come one after another: one loop has all the work of a step, so no value crosses

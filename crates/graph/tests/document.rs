@@ -97,8 +97,12 @@ fn with_blocks(document: &str) -> String {
             }
             "plan" => {
                 let g = read(&cell).unwrap_or_else(|e| panic!("{e}"));
-                // The documents tell of one target, whatever the machine.
-                let options = Options::verified().with(|o| o.target = Target::avx2());
+                // The documents tell of one target, whatever the machine, and of all stages: activations leave narrow
+                // loops for kernels.
+                let options = Options::verified().with(|o| {
+                    o.target = Target::avx2();
+                    o.wide_loops = false;
+                });
                 let g = retrograd_graph::passes::run(&g, &[], &options).expect("one direction");
                 plan::plan(&g, &options).to_string()
             }

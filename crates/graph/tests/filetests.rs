@@ -111,10 +111,13 @@ fn read(path: &Path) -> Case {
     }
 }
 
-/// The default options for one target, whatever the machine, but for *flush*, which would stand in every recurrence.
+/// The default options for one target, whatever the machine, but for *flush*, which would stand in every recurrence, and
+/// with narrow loops.
 fn unflushed() -> Options {
     Options::verified().with(|o| {
         o.target = Target::avx2();
+        // Narrow loops have a stage more: activations leave them for kernels.
+        o.wide_loops = false;
         o.flush = false;
     })
 }

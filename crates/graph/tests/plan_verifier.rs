@@ -35,9 +35,12 @@ fn recorded(cell: &str) -> Graph {
     Graph::from_tape(&retrograd_text::read_tape("cell", cell, &[]).expect("it is a cell"))
 }
 
-/// For one target, whatever the machine.
+/// For one target, whatever the machine, with narrow loops, whose plans have all stages.
 fn options() -> Options {
-    Options::verified().with(|o| o.target = Target::avx2())
+    Options::verified().with(|o| {
+        o.target = Target::avx2();
+        o.wide_loops = false;
+    })
 }
 
 /// The plan of a cell's training step.

@@ -207,7 +207,7 @@ impl Machine {
         let lines = |n: usize| (n * size_of::<T>()) as f64 / 64.0;
         // Vectors of emitted code.
         let (small, instr) = match plan.wide_loops {
-            true => (vector, c.wide_instr),
+            true => (vector, c.wide_instr(target.vector_bytes())),
             false => (EMITTED_BYTES / size_of::<T>(), c.instr),
         };
         match *work {
@@ -287,7 +287,7 @@ impl Machine {
                 let folds_of = (c.fold / side).max(instr) * folds as f64;
                 let instrs = instr * (loads + stores) as f64 + folds_of;
                 let op = |&m: &Map| match plan.wide_loops {
-                    true => c.wide(m),
+                    true => c.wide(m, target.vector_bytes()),
                     false => c.emitted(m),
                 };
                 let body: f64 = c.iteration / side + instrs + ops.iter().map(op).sum::<f64>();

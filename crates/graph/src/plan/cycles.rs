@@ -26,8 +26,6 @@ pub struct Cycles {
     pub iteration: f64,
     /// A load, store or simple op on an emitted vector: four per cycle.
     pub instr: f64,
-    /// The same on a vector of a wide loop.
-    pub wide_instr: f64,
     /// A quotient or square root of an emitted vector.
     pub quotient: f64,
     /// Folding one vector.
@@ -88,7 +86,6 @@ pub const WIDE: Cycles = Cycles {
     single: 8.4,
     iteration: 1.2,
     instr: 0.25,
-    wide_instr: 0.5,
     quotient: 4.0,
     fold: 1.5,
     folded: 1.7,
@@ -163,13 +160,20 @@ impl Cycles {
         }
     }
 
-    /// Cycles of an op on a vector of a wide loop: twice those of 128 bits for what two units do, four times for quotients,
-    /// and those of a kernel for activations, which do the same.
-    pub fn wide(&self, map: Map) -> f64 {
+    /// Cycles of a load, store or simple op on a vector of a wide loop, of so many bytes: two units of 256 bits do what
+    /// emitted vectors take four of 128 for.
+    pub fn wide_instr(&self, bytes: usize) -> f64 {
+        self.instr * bytes as f64 / 32.0
+    }
+
+    /// Cycles of an op on such a vector: quotients are not pipelined, so that they cost as many as emitted vectors of as
+    /// many bytes; activations cost what they do in a kernel, which does the same.
+    pub fn wide(&self, map: Map, bytes: usize) -> f64 {
+        let times = bytes as f64 / 32.0;
         match map {
             Map::Tanh | Map::Sigmoid | Map::Exp | Map::Softplus => self.kernel(map),
-            Map::Div | Map::Recip | Map::Sqrt | Map::Softsign => 4.0 * self.emitted(map),
-            other => 2.0 * self.emitted(other),
+            Map::Div | Map::Recip | Map::Sqrt | Map::Softsign => 2.0 * times * self.emitted(map),
+            other => times * self.emitted(other),
         }
     }
 

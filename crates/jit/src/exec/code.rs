@@ -20,6 +20,7 @@ use crate::element::Element;
 use crate::error::CompileError;
 use crate::frame::Frame;
 use crate::lower::{Backend, Emitted, Names, share};
+use crate::wide::Set;
 
 /// A loop's function: frame, first step, end of steps, first row, end of rows, names.
 type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
@@ -294,7 +295,7 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
-        wide: plan.wide_loops,
+        wide: Set::of(plan.target).filter(|_| plan.wide_loops),
     };
     let mut context = FunctionBuilderContext::new();
     let mut emitted = Emitted::new();

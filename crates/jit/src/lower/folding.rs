@@ -26,7 +26,7 @@ fn listing<T: Element>(tape: &Tape, target: Target) -> String {
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
-        wide: false,
+        wide: None,
     };
     let mut frontend = FunctionBuilderContext::new();
     let mut text = String::new();

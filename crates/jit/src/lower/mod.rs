@@ -34,6 +34,7 @@ use rustc_hash::FxHashMap as HashMap;
 use crate::exec::points::lag;
 use crate::frame::offset;
 use crate::vmath::{Lane, has_fma};
+use crate::wide::Set;
 
 /// Maximal number of addresses, of arrays or of views in a row, that a loop keeps in registers or spill slots. A loop
 /// with more loads them where they are needed.
@@ -43,8 +44,8 @@ const AT_HAND: usize = 256;
 pub(crate) struct Backend<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     pub(crate) lane: Lane,
-    /// Whether the second back end may emit bodies of loops.
-    pub(crate) wide: bool,
+    /// What the second back end emits bodies of loops for, if it may.
+    pub(crate) wide: Option<Set>,
 }
 
 /// Functions of the second back end, as bytes. Those of Cranelift call them by their numbers.
@@ -114,8 +115,8 @@ pub(crate) enum Width {
 pub(crate) struct Code<'p, 'f, 'e> {
     plan: &'p Plan,
     lane: Lane,
-    /// Whether the second back end may be used, and its functions.
-    wide: bool,
+    /// What the second back end emits for, if it may be used, and its functions.
+    wide: Option<Set>,
     emitted: &'e mut Emitted,
     fma: bool,
     frame: Value,

@@ -153,7 +153,7 @@ impl Code<'_, '_, '_> {
             .chain(firsts)
             .map(|v| (v, base(self, v)))
             .collect();
-        if self.wide
+        if self.wide.is_some()
             && self.emitted_recurrence(r, carried, &wanted, steps, reverse, &streams, &fixed, first)
         {
             return;

@@ -54,7 +54,8 @@ pub(crate) struct Recurrence<'a> {
 impl Code<'_, '_, '_> {
     /// Whether the second back end does a statement.
     pub(super) fn possible(&self, s: &Stmt) -> bool {
-        self.wide && wide::possible(self.lane, s)
+        self.wide
+            .is_some_and(|set| wide::possible(set, self.lane, s))
     }
 
     /// Calls a function of the second back end that does the statements for each row of the range at step `t`. Returns
@@ -109,7 +110,7 @@ impl Code<'_, '_, '_> {
                 Domain::Row | Domain::BoundarySlots(_) | Domain::Step => self.point(*v),
             })
             .collect();
-        let function = wide::function(self.lane, stmts, &places, &strides)?;
+        let function = wide::function(self.wide?, self.lane, stmts, &places, &strides)?;
         self.emitted.push(function);
         Some(RowsFunction {
             number: self.emitted.len() - 1,
@@ -202,7 +203,8 @@ impl Code<'_, '_, '_> {
             steps: pointers,
             strides,
         };
-        let Some(function) = wide::recurrence(self.lane, &what) else {
+        let function = (self.wide).and_then(|set| wide::recurrence(set, self.lane, &what));
+        let Some(function) = function else {
             return false;
         };
         self.emitted.push(function);

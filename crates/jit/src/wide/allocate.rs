@@ -1,15 +1,13 @@
 //! Which registers hold the values of a block while it is emitted: the value whose next use is farthest leaves when one
 //! is needed (Belady 1966).
 
-use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
+use iced_x86::{MemoryOperand, Register};
 
 use super::block::{Extent, Index, M, Op, Place, V};
 use super::emit::Emitter;
-use super::encode::{LANES, NUMBERS, VECTOR};
-use super::instructions::{self as x86, Operand};
-use crate::vmath::Lane;
+use super::encode::{LANES, NUMBERS};
 
-/// Vector registers, without those that are kept through a loop.
+/// Vector registers, on the set that has most.
 pub(super) const REGISTERS: usize = 32;
 /// Masks that hold values: k0 is no mask, and k1 has the elements of the remainder.
 pub(super) const MASKS: [Register; 6] = [
@@ -29,7 +27,7 @@ pub(super) const FAR: u32 = 24;
 pub(super) enum Source {
     Register(usize),
     Memory(MemoryOperand),
-    /// One number behind the code, repeated.
+    /// A number behind the code, or a vector of it.
     Constant(usize),
 }
 
@@ -54,7 +52,8 @@ impl Emitter<'_> {
         let last = self.next[self.i][k] == NEVER;
         match self.block.ops[j].0 {
             Op::Bits(bits) => bits != 0,
-            Op::Load(_, Extent::Whole) | Op::Splat(_) if self.slot[j].is_none() => last,
+            Op::Load(_, Extent::Whole) if self.slot[j].is_none() => last,
+            Op::Splat(_) if self.slot[j].is_none() => last && self.code.set.repeats(),
             Op::Load(..) if self.slot[j].is_none() => false,
             _ => last || self.next[self.i][k] - self.i as u32 > FAR,
         }
@@ -77,7 +76,7 @@ impl Emitter<'_> {
                 Source::Memory(self.memory(place, false))
             }
             Op::Splat(place) if self.slot[j].is_none() => Source::Memory(self.memory(place, true)),
-            _ => Source::Memory(stack(self.slot[j].expect("made before"))),
+            _ => Source::Memory(self.stack(self.slot[j].expect("made before"))),
         }
     }
 
@@ -95,32 +94,20 @@ impl Emitter<'_> {
         }
         let r = self.free_register(busy);
         let (op, lane, _) = self.block.ops[j];
+        let to = self.vector(r);
         match (self.slot[j], op) {
             (Some(slot), _) => {
-                let load = x86::copy(zmm(r), Operand::Memory(stack(slot)));
-                self.code.put(load);
+                let from = self.stack(slot);
+                self.code.load_whole(to, from);
             }
-            (None, Op::Bits(0)) => {
-                let x = zmm(r);
-                self.code.put(Instruction::with3(
-                    X86::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
-                    x,
-                    x,
-                    x,
-                ));
-            }
-            (None, Op::Bits(bits)) => {
-                let constant = self.code.constant(lane, bits);
-                self.code
-                    .put_with_constant(constant, |m| x86::splat(lane, zmm(r), m), false);
-            }
+            (None, Op::Bits(bits)) => self.code.splat_bits(lane, to, bits),
             (None, Op::Splat(place)) => {
                 let from = self.memory(place, false);
-                self.code.put(x86::splat(lane, zmm(r), from));
+                self.code.splat(lane, to, from);
             }
             (None, Op::Load(place, extent)) => {
                 let from = self.memory(place, false);
-                self.code.put(x86::load(lane, extent, zmm(r), from));
+                self.code.load(lane, extent, to, from);
             }
             _ => unreachable!("a value is in a register or on the stack"),
         }
@@ -157,8 +144,8 @@ impl Emitter<'_> {
                     self.slots - 1
                 });
                 self.slot[j] = Some(slot);
-                let store = x86::store(Lane::F32, Extent::Whole, stack(slot), zmm(r));
-                self.code.put(store);
+                let (to, from) = (self.stack(slot), self.vector(r));
+                self.code.store_whole(to, from);
             }
         }
         r
@@ -230,15 +217,16 @@ impl Emitter<'_> {
         let size = u32::from(distance != 0);
         MemoryOperand::new(base, index, 1, distance, size, broadcast, Register::None)
     }
-}
 
-pub(super) fn zmm(r: usize) -> Register {
-    Register::ZMM0 + r as u32
-}
+    /// A vector register.
+    pub(super) fn vector(&self, r: usize) -> Register {
+        self.code.set.register(r)
+    }
 
-/// A vector's place on the stack.
-pub(super) fn stack(slot: usize) -> MemoryOperand {
-    MemoryOperand::with_base_displ(Register::RSP, (VECTOR * slot) as i64)
+    /// A vector's place on the stack.
+    fn stack(&self, slot: usize) -> MemoryOperand {
+        MemoryOperand::with_base_displ(Register::RSP, (self.code.set.vector() * slot) as i64)
+    }
 }
 
 /// The registers of a source.

@@ -3,13 +3,14 @@
 
 use rustc_hash::FxHashMap as HashMap;
 
+use super::set::Set;
 use crate::vmath::{Compare, Lane, Rounding, Vectors};
 
 /// A vector: the number of the operation that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct V(pub(super) u32);
 
-/// A choice for each element: the number of the operation that makes it.
+/// A choice for each element: the number of the operation that makes it. On AVX2 that is a vector, of ones or zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct M(pub(super) u32);
 
@@ -43,6 +44,8 @@ pub(super) enum Two {
     And,
     Or,
     Xor,
+    /// The second where the first has zeros.
+    Unlike,
     AddIntegers,
     SubIntegers,
 }
@@ -52,7 +55,7 @@ impl Two {
     pub(super) fn commutes(self) -> bool {
         match self {
             Two::Add | Two::Mul | Two::And | Two::Or | Two::Xor | Two::AddIntegers => true,
-            Two::Sub | Two::Div | Two::Min | Two::Max | Two::SubIntegers => false,
+            Two::Sub | Two::Div | Two::Min | Two::Max | Two::Unlike | Two::SubIntegers => false,
         }
     }
 }
@@ -100,8 +103,8 @@ pub(super) enum OfMasks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Extent {
     Whole,
-    /// The elements of the remainder: other elements are loaded as zeros, and not stored.
-    Part,
+    /// The first elements, a remainder: other elements are loaded as zeros, and not stored.
+    Part(usize),
     /// The first element.
     First,
 }
@@ -118,18 +121,18 @@ pub(super) enum Op {
     Compare(Compare, V, V),
     EqualIntegers(V, V),
     OfMasks(OfMasks, M, M),
-    /// x where the mask holds, else y.
+    /// x where the mask holds, else y; on AVX-512.
     Blend(M, V, V),
-    /// x where the mask holds, else 0.
+    /// x where the mask holds, else 0; on AVX-512.
     Masked(M, V),
-    /// x in the elements of the remainder, else y.
-    InPart(V, V),
+    /// x where the mask holds, a vector, else y; on AVX2.
+    Choose(V, V, V),
+    /// x in so many elements, the first, else y.
+    InPart(usize, V, V),
     /// A register that is kept through a loop.
     Kept(usize),
     /// Changes one.
     Keep(usize, V),
-    /// From here on the remainder has so many elements.
-    Part(usize),
     Store(Place, Extent, V),
 }
 
@@ -138,12 +141,9 @@ impl Op {
     pub(super) fn reads(&self) -> ([V; 3], usize) {
         let none = V(0);
         match *self {
-            Op::Bits(_)
-            | Op::Load(..)
-            | Op::Splat(_)
-            | Op::OfMasks(..)
-            | Op::Kept(_)
-            | Op::Part(_) => ([none; 3], 0),
+            Op::Bits(_) | Op::Load(..) | Op::Splat(_) | Op::OfMasks(..) | Op::Kept(_) => {
+                ([none; 3], 0)
+            }
             Op::One(_, x) | Op::Masked(_, x) | Op::Keep(_, x) | Op::Store(.., x) => {
                 ([x, none, none], 1)
             }
@@ -151,8 +151,9 @@ impl Op {
             | Op::Compare(_, x, y)
             | Op::EqualIntegers(x, y)
             | Op::Blend(_, x, y)
-            | Op::InPart(x, y) => ([x, y, none], 2),
+            | Op::InPart(_, x, y) => ([x, y, none], 2),
             Op::Fused(_, x, y, z) => ([x, y, z], 3),
+            Op::Choose(mask, x, y) => ([x, y, mask], 3),
         }
     }
 
@@ -167,8 +168,9 @@ impl Op {
 }
 
 /// Straight-line code under construction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Block {
+    pub(super) set: Set,
     /// Each with the width of its elements, and whether only the first 128 bits matter.
     pub(super) ops: Vec<(Op, Lane, bool)>,
     /// Whether only the first 128 bits of what follows matter.
@@ -180,6 +182,21 @@ pub(super) struct Block {
 }
 
 impl Block {
+    pub(super) fn new(set: Set) -> Block {
+        Block {
+            set,
+            ops: Vec::new(),
+            narrow: false,
+            constants: HashMap::default(),
+            impossible: false,
+        }
+    }
+
+    /// The code so far, which leaves none.
+    pub(super) fn take(&mut self) -> Block {
+        std::mem::replace(self, Block::new(self.set))
+    }
+
     pub(super) fn push(&mut self, lane: Lane, op: Op) -> V {
         self.ops.push((op, lane, self.narrow));
         V(self.ops.len() as u32 - 1)
@@ -187,6 +204,17 @@ impl Block {
 
     fn mask(&mut self, lane: Lane, op: Op) -> M {
         M(self.push(lane, op).0)
+    }
+
+    fn of_masks(&mut self, lane: Lane, how: OfMasks, x: M, y: M) -> M {
+        let (a, b) = (V(x.0), V(y.0));
+        let op = match (self.set, how) {
+            (Set::Avx512, _) => Op::OfMasks(how, x, y),
+            (Set::Avx2, OfMasks::Both) => Op::Two(Two::And, a, b),
+            (Set::Avx2, OfMasks::Either) => Op::Two(Two::Or, a, b),
+            (Set::Avx2, OfMasks::Without) => Op::Two(Two::Unlike, b, a),
+        };
+        self.mask(lane, op)
     }
 }
 
@@ -265,23 +293,34 @@ impl Vectors for Block {
         self.mask(lane, Op::EqualIntegers(x, y))
     }
     fn both(&mut self, lane: Lane, x: M, y: M) -> M {
-        self.mask(lane, Op::OfMasks(OfMasks::Both, x, y))
+        self.of_masks(lane, OfMasks::Both, x, y)
     }
     fn either(&mut self, lane: Lane, x: M, y: M) -> M {
-        self.mask(lane, Op::OfMasks(OfMasks::Either, x, y))
+        self.of_masks(lane, OfMasks::Either, x, y)
     }
     fn without(&mut self, lane: Lane, x: M, y: M) -> M {
-        self.mask(lane, Op::OfMasks(OfMasks::Without, x, y))
+        self.of_masks(lane, OfMasks::Without, x, y)
     }
     fn blend(&mut self, lane: Lane, mask: M, x: V, y: V) -> V {
-        self.push(lane, Op::Blend(mask, x, y))
+        let op = match self.set {
+            Set::Avx512 => Op::Blend(mask, x, y),
+            Set::Avx2 => Op::Choose(V(mask.0), x, y),
+        };
+        self.push(lane, op)
     }
     fn masked(&mut self, lane: Lane, mask: M, x: V) -> V {
-        self.push(lane, Op::Masked(mask, x))
+        let op = match self.set {
+            Set::Avx512 => Op::Masked(mask, x),
+            Set::Avx2 => Op::Two(Two::And, V(mask.0), x),
+        };
+        self.push(lane, op)
     }
     fn unmasked(&mut self, lane: Lane, mask: M, x: V) -> V {
-        let zero = self.bits(lane, 0);
-        self.push(lane, Op::Blend(mask, zero, x))
+        let op = match self.set {
+            Set::Avx512 => Op::Blend(mask, self.bits(lane, 0), x),
+            Set::Avx2 => Op::Two(Two::Unlike, V(mask.0), x),
+        };
+        self.push(lane, op)
     }
 
     /// Half as many elements in each of two vectors: not needed often enough.

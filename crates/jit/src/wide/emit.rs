@@ -4,11 +4,12 @@
 
 use iced_x86::{Code as X86, IcedError, Instruction, Register};
 
-use super::allocate::{MASKS, NEVER, REGISTERS, Source, busy, zmm};
-use super::block::{Block, Fused, M, OfMasks, One, Op, Two, V};
+use super::allocate::{MASKS, NEVER, REGISTERS, Source, busy};
+use super::block::{Block, Extent, Fused, M, OfMasks, One, Op, Place, Two, V};
 use super::encode::Assembly;
 use super::instructions::{self as x86, Operand};
 use super::pointers::Pointers;
+use super::set::Set;
 use crate::vmath::Lane;
 
 /// Emits a block. `kept` registers keep their values from block to block.
@@ -81,6 +82,7 @@ impl<'a> Emitter<'a> {
                 *last = (*last).max(i as u32);
             }
         }
+        let registers = code.set.registers();
         let mut target = vec![None; n];
         for (i, (op, ..)) in block.ops.iter().enumerate() {
             if let Op::Keep(k, v) = *op {
@@ -97,7 +99,7 @@ impl<'a> Emitter<'a> {
                 let sole = made && upcoming[v.0 as usize] == i as u32 && next[i][0] == NEVER;
                 let after = block.ops.iter().enumerate().take(i);
                 if sole && !after.skip(v.0 as usize).any(|o| read(&o)) {
-                    target[v.0 as usize] = Some(REGISTERS - 1 - k);
+                    target[v.0 as usize] = Some(registers - 1 - k);
                 }
             }
         }
@@ -105,7 +107,7 @@ impl<'a> Emitter<'a> {
             code,
             block,
             pointers,
-            pool: REGISTERS - kept,
+            pool: registers - kept,
             next,
             upcoming,
             register: vec![None; n],
@@ -139,25 +141,17 @@ impl<'a> Emitter<'a> {
         match op {
             // Emitted where they are needed.
             Op::Bits(_) => {}
-            Op::Part(n) => self.code.set_part(n),
             Op::Load(..) | Op::Splat(_) => self.pending.push(this),
-            Op::Kept(k) => self.register[self.i] = Some(REGISTERS - 1 - k),
+            Op::Kept(k) => self.register[self.i] = Some(self.kept(k)),
             Op::Keep(k, v) => {
-                let to = REGISTERS - 1 - k;
+                let to = self.kept(k);
                 if self.target[v.0 as usize] != Some(to) {
                     let from = self.in_register(v, &[]);
-                    let copy = x86::copy(zmm(to), Operand::Register(zmm(from)));
-                    self.code.put(copy);
+                    self.code.copy(self.vector(to), self.vector(from));
                 }
                 self.done(v, 0);
             }
-            Op::Store(place, extent, v) => {
-                self.load_what_is_pending();
-                let from = self.in_register(v, &[]);
-                let to = self.memory(place, false);
-                self.done(v, 0);
-                self.code.put(x86::store(lane, extent, to, zmm(from)));
-            }
+            Op::Store(place, extent, v) => self.store(place, extent, lane, v),
             _ if !used => {
                 let (vs, n) = op.reads();
                 for (k, &v) in vs[..n].iter().enumerate() {
@@ -165,36 +159,18 @@ impl<'a> Emitter<'a> {
                 }
                 self.done_masks(&op);
             }
-            Op::One(one, x) => {
-                let from = self.in_register(x, &[]);
-                self.done(x, 0);
-                let to = self.result(this, &[]);
-                let (to, from) = (zmm(to), zmm(from));
-                let operand = Operand::Register(from);
-                if one == One::Sqrt && self.block.ops[self.i].2 {
-                    let c = x86::narrow_sqrt(lane);
-                    let put = operand.low().with(c, &[x86::low(to)]);
-                    self.code.put(put);
-                    return Some(());
-                }
-                self.code.put(match (one, x86::one(one, lane)) {
-                    (One::First, (code, _)) => Instruction::with2(code, to, x86::low(from)),
-                    (One::SwapHalves | One::SwapLines, (code, Some(imm))) => {
-                        operand.with_immediate(code, &[to, from], imm)
-                    }
-                    (_, (code, Some(imm))) => operand.with_immediate(code, &[to], imm),
-                    (_, (code, None)) => operand.with(code, &[to]),
-                });
-            }
+            Op::One(one, x) => self.one(one, lane, this, x),
             Op::Two(two, x, y) => self.two(two, lane, this, (x, 0), (y, 1)),
             Op::Fused(fused, x, y, z) => self.fused(fused, lane, this, [x, y, z]),
             Op::Compare(how, x, y) => {
                 let swap = !self.memorable(y, 1) && self.memorable(x, 0);
                 let imm = x86::predicate(how, swap);
-                self.compare(x86::compare(lane), Some(imm), this, [x, y], swap)?;
+                let code = self.code.set.compare(lane);
+                self.compare(code, Some(imm), this, [x, y], swap)?;
             }
             Op::EqualIntegers(x, y) => {
-                self.compare(x86::equal_integers(lane), None, this, [x, y], false)?;
+                let code = self.code.set.equal_integers(lane);
+                self.compare(code, None, this, [x, y], false)?;
             }
             Op::OfMasks(how, x, y) => {
                 let (a, b) = (self.mask(x), self.mask(y));
@@ -213,18 +189,59 @@ impl<'a> Emitter<'a> {
                 self.done_masks(&op);
                 self.blend(lane, mask, this, x, y);
             }
-            Op::InPart(x, y) => self.blend(lane, Register::K1, this, x, y),
+            Op::Choose(mask, x, y) => self.choose(lane, this, [x, y, mask]),
+            Op::InPart(n, x, y) => match self.code.set {
+                Set::Avx512 => {
+                    self.code.set_part(n);
+                    self.blend(lane, Register::K1, this, x, y);
+                }
+                Set::Avx2 => self.in_part(n, lane, this, x, y),
+            },
             Op::Masked(m, x) => {
                 let mask = self.mask(m);
                 let from = self.in_register(x, &[]);
                 self.done(x, 0);
                 self.done_masks(&op);
                 let to = self.result(this, &[]);
-                let copy = x86::copy_masked(lane, zmm(to), zmm(from), mask);
-                self.code.put(copy);
+                let (to, from) = (self.vector(to), self.vector(from));
+                self.code.copy_masked(lane, to, from, mask);
             }
         }
         Some(())
+    }
+
+    /// The register that is kept as number `k`.
+    fn kept(&self, k: usize) -> usize {
+        self.code.set.registers() - 1 - k
+    }
+
+    fn store(&mut self, place: Place, extent: Extent, lane: Lane, v: V) {
+        self.load_what_is_pending();
+        let from = self.in_register(v, &[]);
+        let free = match extent {
+            Extent::Part(n) if self.code.set.masks_are_vectors(lane, n) => {
+                let free = self.free_register(&[from]);
+                Some(self.vector(free))
+            }
+            _ => None,
+        };
+        let to = self.memory(place, false);
+        self.done(v, 0);
+        self.code.store(lane, extent, to, self.vector(from), free);
+    }
+
+    fn one(&mut self, one: One, lane: Lane, this: V, x: V) {
+        let from = self.in_register(x, &[]);
+        self.done(x, 0);
+        let to = self.result(this, &[]);
+        let (to, from) = (self.vector(to), self.vector(from));
+        let set = self.code.set;
+        if one == One::Sqrt && self.block.ops[self.i].2 {
+            let operand = Operand::Register(from).low();
+            let root = operand.with(set.narrow_sqrt(lane), &[x86::low(to)]);
+            return self.code.put(root);
+        }
+        self.code.put(set.one(one, lane, to, from));
     }
 
     fn two(&mut self, two: Two, lane: Lane, this: V, x: (V, usize), y: (V, usize)) {
@@ -235,13 +252,14 @@ impl<'a> Emitter<'a> {
         self.done(x.0, x.1);
         self.done(y.0, y.1);
         let to = self.result(this, &[]);
+        let (to, left) = (self.vector(to), self.vector(left));
         if two == Two::Div && self.block.ops[self.i].2 {
-            let c = x86::narrow_div(lane);
-            let (to, left) = (x86::low(zmm(to)), x86::low(zmm(left)));
+            let c = self.code.set.narrow_div(lane);
+            let (to, left) = (x86::low(to), x86::low(left));
             return self.with_source(right, |s| s.low().with(c, &[to, left]));
         }
-        let c = x86::two(two, lane);
-        self.with_source(right, |s| s.with(c, &[zmm(to), zmm(left)]));
+        let c = self.code.set.two(two, lane);
+        self.with_source(right, |s| s.with(c, &[to, left]));
     }
 
     /// A mask, with operands exchanged if `swap`.
@@ -261,8 +279,14 @@ impl<'a> Emitter<'a> {
         let left = self.in_register(left, &busy(right));
         self.done(x, 0);
         self.done(y, 1);
-        let to = self.mask_result(M(this.0))?;
-        let registers = [to, zmm(left)];
+        let to = match self.code.set {
+            Set::Avx512 => self.mask_result(M(this.0))?,
+            Set::Avx2 => {
+                let to = self.result(this, &[]);
+                self.vector(to)
+            }
+        };
+        let registers = [to, self.vector(left)];
         self.with_source(right, |s| match imm {
             Some(imm) => s.with_immediate(code, &registers, imm),
             None => s.with(code, &registers),
@@ -276,12 +300,43 @@ impl<'a> Emitter<'a> {
         self.done(x, 0);
         self.done(y, 1);
         let to = self.result(this, &[]);
-        let c = x86::blend(lane);
+        let c = self.code.set.blend(lane);
+        let (to, other) = (self.vector(to), self.vector(other));
         self.with_source(chosen, |s| {
-            let mut put = s.with(c, &[zmm(to), zmm(other)])?;
+            let mut put = s.with(c, &[to, other])?;
             put.set_op_mask(mask);
             Ok(put)
         });
+    }
+
+    /// x where the mask holds, which is a vector, else y.
+    fn choose(&mut self, lane: Lane, this: V, xs: [V; 3]) {
+        let [x, y, mask] = xs;
+        let chosen = self.source(x, 0, &[y, mask]);
+        let mut taken = busy(chosen);
+        let other = self.in_register_beside(y, &taken, &xs);
+        taken.push(other);
+        let mask = self.in_register_beside(mask, &taken, &xs);
+        for (k, x) in xs.into_iter().enumerate() {
+            self.done(x, k);
+        }
+        let to = self.result(this, &[]);
+        let c = self.code.set.blend(lane);
+        let [to, other, mask] = [to, other, mask].map(|r| self.vector(r));
+        self.with_source(chosen, |s| s.chosen_by(c, [to, other], mask));
+    }
+
+    /// x in the first elements, else y, without a mask.
+    fn in_part(&mut self, n: usize, lane: Lane, this: V, x: V, y: V) {
+        let chosen = self.source(x, 0, &[y]);
+        let other = self.in_register(y, &busy(chosen));
+        self.done(x, 0);
+        self.done(y, 1);
+        let to = self.result(this, &[]);
+        let [to, other] = [to, other].map(|r| self.vector(r));
+        let c = x86::blend_parts(lane);
+        let imm = (1 << n) - 1;
+        self.with_source(chosen, |s| s.with_immediate(c, &[to, other], imm));
     }
 
     /// The result overwrites an operand, one that is not needed any more, or a copy.
@@ -332,15 +387,14 @@ impl<'a> Emitter<'a> {
             (None, None) => self.free_register(&taken),
         };
         if free.is_none() {
-            self.code
-                .put(x86::copy(zmm(to), Operand::Register(zmm(from))));
+            self.code.copy(self.vector(to), self.vector(from));
         }
         for x in xs {
             self.release(x);
         }
         self.occupy(this, to);
-        let d = zmm(to);
-        let as_register = |k: usize| zmm(register(sources[k]).unwrap_or(0));
+        let d = self.vector(to);
+        let as_register = |k: usize| self.vector(register(sources[k]).unwrap_or(0));
         // dst·third + second, second·dst + third, second·third + dst.
         let (form, second, third) = match (overwritten, memory) {
             (2, Some(0)) => (x86::Form::F231, 1, 0),
@@ -348,7 +402,7 @@ impl<'a> Emitter<'a> {
             (k, Some(m)) if m != 2 => (x86::Form::F132, 2, 1 - k),
             (k, _) => (x86::Form::F213, 1 - k, 2),
         };
-        let c = x86::fused(fused, form, lane);
+        let c = self.code.set.fused(fused, form, lane);
         let second = as_register(second);
         self.with_source(sources[third], |s| s.with(c, &[d, second]));
     }
@@ -358,12 +412,13 @@ impl<'a> Emitter<'a> {
         source: Source,
         make: impl FnOnce(Operand) -> Result<Instruction, IcedError>,
     ) {
+        let repeats = self.code.set.repeats();
         match source {
-            Source::Register(r) => self.code.put(make(Operand::Register(zmm(r)))),
+            Source::Register(r) => self.code.put(make(Operand::Register(self.vector(r)))),
             Source::Memory(m) => self.code.put(make(Operand::Memory(m))),
             Source::Constant(at) => {
                 self.code
-                    .put_with_constant(at, |m| make(Operand::Memory(m)), true);
+                    .put_with_constant(at, |m| make(Operand::Memory(m)), repeats);
             }
         }
     }

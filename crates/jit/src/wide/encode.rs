@@ -8,6 +8,7 @@
 use iced_x86::{Code as X86, Encoder, Instruction, MemoryOperand, Register};
 use rustc_hash::FxHashMap as HashMap;
 
+use super::set::{LINE, Set};
 use crate::vmath::Lane;
 
 pub(super) const TABLE: Register = Register::RBX;
@@ -28,9 +29,6 @@ pub(super) const POINTERS: [Register; 8] = [
 /// Registers that a function of the System V convention gives back as they were.
 const SAVED: [Register; 5] = [TABLE, ROWS, FRAME, NUMBERS, LANES];
 
-/// Bytes of a vector.
-pub(super) const VECTOR: usize = 64;
-
 /// A position in the code, to be branched to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label(usize);
@@ -50,6 +48,7 @@ struct Reference {
 
 /// The code of one function.
 pub(super) struct Assembly {
+    pub(super) set: Set,
     encoder: Encoder,
     at: usize,
     constants: Vec<u8>,
@@ -58,20 +57,26 @@ pub(super) struct Assembly {
     patches: Vec<(usize, i32)>,
     /// Where the size of the stack frame lies in the code.
     frame: usize,
-    /// Where the distance of the table from the stack pointer lies in the code, and its vectors.
+    /// Where the distance of the table from the stack pointer lies in the code, and its lines.
     table: usize,
-    vectors: usize,
+    lines: usize,
     /// Vectors on the stack, below the table.
     pub(super) spilled: usize,
-    /// How many elements the mask of the remainder has, if that is known.
+    /// How many elements the mask of the remainder has, if that is known; on AVX-512.
     part: Option<usize>,
+    /// The place of the table of masks among the constants; on AVX2.
+    pub(super) masks: Option<usize>,
+    /// The instructions so far.
+    #[cfg(test)]
+    pub(super) codes: Vec<X86>,
 }
 
 impl Assembly {
     /// Begins a function of three integer arguments in the System V convention: a table of so many pointers, which is
-    /// whole vectors, rows, and the run's frame.
-    pub(super) fn new(pointers: usize) -> Self {
+    /// whole lines, rows, and the run's frame.
+    pub(super) fn new(set: Set, pointers: usize) -> Self {
         let mut a = Assembly {
+            set,
             encoder: Encoder::new(64),
             at: 0,
             constants: Vec::new(),
@@ -80,9 +85,12 @@ impl Assembly {
             patches: Vec::new(),
             frame: 0,
             table: 0,
-            vectors: 0,
+            lines: 0,
             spilled: 0,
             part: None,
+            masks: None,
+            #[cfg(test)]
+            codes: Vec::new(),
         };
         use Register::{RBP, RDI, RDX, RSI, RSP};
         a.put(Instruction::with1(X86::Push_r64, RBP));
@@ -100,18 +108,11 @@ impl Assembly {
         let own = MemoryOperand::new(RSP, Register::None, 1, 0x1000, 8, false, Register::None);
         a.put(Instruction::with2(X86::Lea_r64_m, TABLE, own));
         a.table = a.at - 4;
-        a.vectors = pointers.div_ceil(8);
-        for k in 0..a.vectors {
-            let at = (VECTOR * k) as i64;
-            let (from, to) = (
-                MemoryOperand::with_base_displ(RDI, at),
-                MemoryOperand::with_base_displ(TABLE, at),
-            );
-            let zmm = Register::ZMM0;
-            let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
-            a.put(Instruction::with2(load, zmm, from));
-            let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
-            a.put(Instruction::with2(store, to, zmm));
+        a.lines = pointers.div_ceil(8);
+        let first = set.register(0);
+        for at in (0..LINE * a.lines).step_by(set.vector()) {
+            a.load_whole(first, MemoryOperand::with_base_displ(RDI, at as i64));
+            a.store_whole(MemoryOperand::with_base_displ(TABLE, at as i64), first);
         }
         a
     }
@@ -129,11 +130,11 @@ impl Assembly {
         // Vectors of the caller are of 128 bits: clean upper halves do not slow them down.
         self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
         self.put(Ok(Instruction::with(X86::Retnq)));
-        let spilled = (VECTOR * self.spilled) as i32;
-        self.patches.push((self.table, spilled));
-        let size = spilled + (VECTOR * self.vectors) as i32;
-        self.patches.push((self.frame, size));
-        let start = self.at.next_multiple_of(VECTOR);
+        let spilled = (self.set.vector() * self.spilled).next_multiple_of(LINE);
+        self.patches.push((self.table, spilled as i32));
+        let size = spilled + LINE * self.lines;
+        self.patches.push((self.frame, size as i32));
+        let start = self.at.next_multiple_of(LINE);
         let mut code = self.encoder.take_buffer();
         code.resize(start, 0xcc);
         code.extend_from_slice(&self.constants);
@@ -150,6 +151,8 @@ impl Assembly {
     /// Appends an instruction.
     pub(super) fn put(&mut self, instruction: Result<Instruction, iced_x86::IcedError>) {
         let instruction = instruction.expect("operands fit their instruction");
+        #[cfg(test)]
+        self.codes.push(instruction.code());
         let n = self.encoder.encode(&instruction, self.at as u64);
         self.at += n.expect("an instruction for 64 bits");
     }
@@ -181,7 +184,8 @@ impl Assembly {
         });
     }
 
-    /// The place of a constant of one element among the constants.
+    /// The place of a constant among the constants: of one element, or of a vector of them where an operand in memory is
+    /// a whole one.
     pub(super) fn constant(&mut self, lane: Lane, bits: u64) -> usize {
         let bytes = lane.bytes() as usize;
         let bits = match lane {
@@ -191,23 +195,33 @@ impl Assembly {
         if let Some(&known) = self.known.get(&(lane, bits)) {
             return known;
         }
-        let at = self.constants.len().next_multiple_of(bytes);
+        let times = match self.set.repeats() {
+            true => 1,
+            false => self.set.lanes(lane),
+        };
+        let at = self.constants.len().next_multiple_of(times * bytes);
         self.constants.resize(at, 0);
-        self.constants
-            .extend_from_slice(&bits.to_le_bytes()[..bytes]);
+        let repeated = bits.to_le_bytes()[..bytes].repeat(times);
+        self.constants.extend(repeated);
         self.known.insert((lane, bits), at);
         at
     }
 
-    /// The place of words among the constants, which begin a vector and are whole vectors.
+    /// The place of words among the constants, which begin a line and are whole lines.
     pub(super) fn words(&mut self, words: &[i64]) -> usize {
-        let at = self.constants.len().next_multiple_of(VECTOR);
+        let at = self.constants.len().next_multiple_of(LINE);
         self.constants.resize(at, 0);
         let bytes = words.iter().flat_map(|w| w.to_le_bytes());
         self.constants.extend(bytes);
-        let end = self.constants.len().next_multiple_of(VECTOR);
+        let end = self.constants.len().next_multiple_of(LINE);
         self.constants.resize(end, 0);
         at
+    }
+
+    /// The length of the code.
+    #[cfg(test)]
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     pub(super) fn here(&self) -> Label {
@@ -244,9 +258,9 @@ impl Assembly {
         self.put(Instruction::with2(X86::Add_rm64_imm32, r, value));
     }
 
-    /// Sets the mask of the remainder to the first `n` elements.
+    /// Sets the mask of the remainder, which AVX-512 has a register for, to the first `n` elements.
     pub(super) fn set_part(&mut self, n: usize) {
-        if self.part == Some(n) {
+        if self.part == Some(n) || self.set != Set::Avx512 {
             return;
         }
         self.part = Some(n);
@@ -283,19 +297,19 @@ impl Assembly {
         }
     }
 
-    /// Adds the strides to the pointers of the table, eight at a time.
+    /// Adds the strides to the pointers of the table, a vector of them at a time.
     pub(super) fn next_row(&mut self, strides: &[i64]) {
-        let first = self.words(strides);
-        let zmm = Register::ZMM0;
-        for k in 0..strides.len().div_ceil(8) {
-            let pointers = MemoryOperand::with_base_displ(TABLE, (VECTOR * k) as i64);
-            let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
-            let make = |m| Instruction::with2(load, zmm, m);
-            self.put_with_constant(first + VECTOR * k, make, false);
-            let add = X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64;
-            self.put(Instruction::with3(add, zmm, zmm, pointers));
-            let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
-            self.put(Instruction::with2(store, pointers, zmm));
+        let (first, set) = (self.words(strides), self.set);
+        let vector = set.register(0);
+        let add = match set {
+            Set::Avx512 => X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64,
+            Set::Avx2 => X86::VEX_Vpaddq_ymm_ymm_ymmm256,
+        };
+        for at in (0..8 * strides.len()).step_by(set.vector()) {
+            let pointers = MemoryOperand::with_base_displ(TABLE, at as i64);
+            self.load_constant(vector, first + at);
+            self.put(Instruction::with3(add, vector, vector, pointers));
+            self.store_whole(pointers, vector);
         }
         self.forget_part();
     }

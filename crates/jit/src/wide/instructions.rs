@@ -1,8 +1,9 @@
-//! Which instruction does an operation: AVX-512 on vectors of 512 bits.
+//! Which instruction does an operation: AVX-512 on vectors of 512 bits, AVX2 and FMA on vectors of 256.
 
 use iced_x86::{Code, IcedError, Instruction, MemoryOperand, Register};
 
-use super::block::{Extent, Fused, One, Two};
+use super::block::{Fused, One, Two};
+use super::set::Set;
 use crate::vmath::{Compare, Lane, Rounding};
 
 /// The last operand of an instruction.
@@ -12,13 +13,13 @@ pub(super) enum Operand {
     Memory(MemoryOperand),
 }
 
-type Made = Result<Instruction, IcedError>;
+pub(super) type Made = Result<Instruction, IcedError>;
 
 impl Operand {
     /// The lowest 128 bits.
     pub(super) fn low(self) -> Operand {
         match self {
-            Operand::Register(zmm) => Operand::Register(low(zmm)),
+            Operand::Register(vector) => Operand::Register(low(vector)),
             Operand::Memory(_) => self,
         }
     }
@@ -34,6 +35,14 @@ impl Operand {
         }
     }
 
+    /// A choice between the second register and this operand, by a mask in a vector.
+    pub(super) fn chosen_by(self, code: Code, [a, b]: [Register; 2], mask: Register) -> Made {
+        match self {
+            Operand::Register(z) => Instruction::with4(code, a, b, z, mask),
+            Operand::Memory(z) => Instruction::with4(code, a, b, z, mask),
+        }
+    }
+
     /// The same with an immediate number behind.
     pub(super) fn with_immediate(self, code: Code, registers: &[Register], imm: u32) -> Made {
         match (registers, self) {
@@ -46,162 +55,16 @@ impl Operand {
     }
 }
 
-/// One of two instructions, for `f32` and for `f64`.
-macro_rules! by_lane {
-    ($lane:expr, $single:ident, $double:ident) => {
-        match $lane {
-            Lane::F32 => Code::$single,
-            Lane::F64 => Code::$double,
+/// One of four instructions: AVX-512 for `f32` and for `f64`, AVX2 for both.
+macro_rules! choose {
+    ($set:expr, $lane:expr, $ps512:ident, $pd512:ident, $ps256:ident, $pd256:ident) => {
+        match ($set, $lane) {
+            (Set::Avx512, Lane::F32) => Code::$ps512,
+            (Set::Avx512, Lane::F64) => Code::$pd512,
+            (Set::Avx2, Lane::F32) => Code::$ps256,
+            (Set::Avx2, Lane::F64) => Code::$pd256,
         }
     };
-}
-
-pub(super) fn two(op: Two, lane: Lane) -> Code {
-    match op {
-        Two::Add => by_lane!(
-            lane,
-            EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vaddpd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        Two::Sub => by_lane!(
-            lane,
-            EVEX_Vsubps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vsubpd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        Two::Mul => by_lane!(
-            lane,
-            EVEX_Vmulps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vmulpd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        Two::Div => by_lane!(
-            lane,
-            EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vdivpd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        Two::Min => by_lane!(
-            lane,
-            EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae,
-            EVEX_Vminpd_zmm_k1z_zmm_zmmm512b64_sae
-        ),
-        Two::Max => by_lane!(
-            lane,
-            EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae,
-            EVEX_Vmaxpd_zmm_k1z_zmm_zmmm512b64_sae
-        ),
-        Two::And => by_lane!(
-            lane,
-            EVEX_Vandps_zmm_k1z_zmm_zmmm512b32,
-            EVEX_Vandpd_zmm_k1z_zmm_zmmm512b64
-        ),
-        Two::Or => by_lane!(
-            lane,
-            EVEX_Vorps_zmm_k1z_zmm_zmmm512b32,
-            EVEX_Vorpd_zmm_k1z_zmm_zmmm512b64
-        ),
-        Two::Xor => by_lane!(
-            lane,
-            EVEX_Vxorps_zmm_k1z_zmm_zmmm512b32,
-            EVEX_Vxorpd_zmm_k1z_zmm_zmmm512b64
-        ),
-        Two::AddIntegers => by_lane!(
-            lane,
-            EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32,
-            EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64
-        ),
-        Two::SubIntegers => by_lane!(
-            lane,
-            EVEX_Vpsubd_zmm_k1z_zmm_zmmm512b32,
-            EVEX_Vpsubq_zmm_k1z_zmm_zmmm512b64
-        ),
-    }
-}
-
-/// An operation of one operand, and its immediate number.
-pub(super) fn one(op: One, lane: Lane) -> (Code, Option<u32>) {
-    match op {
-        One::Sqrt => (
-            by_lane!(
-                lane,
-                EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er,
-                EVEX_Vsqrtpd_zmm_k1z_zmmm512b64_er
-            ),
-            None,
-        ),
-        One::Round(how) => {
-            // Bit 3: no exception for a result that is not exact.
-            let imm = match how {
-                Rounding::Nearest => 8,
-                Rounding::Floor => 9,
-                Rounding::Ceil => 10,
-            };
-            (
-                by_lane!(
-                    lane,
-                    EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae,
-                    EVEX_Vrndscalepd_zmm_k1z_zmmm512b64_imm8_sae
-                ),
-                Some(imm),
-            )
-        }
-        One::ShiftLeft(by) => (
-            by_lane!(
-                lane,
-                EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
-                EVEX_Vpsllq_zmm_k1z_zmmm512b64_imm8
-            ),
-            Some(by),
-        ),
-        One::ShiftRight(by) => (
-            by_lane!(
-                lane,
-                EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8,
-                EVEX_Vpsrlq_zmm_k1z_zmmm512b64_imm8
-            ),
-            Some(by),
-        ),
-        One::SwapHalves => (
-            Code::EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8,
-            Some(0b01_00_11_10),
-        ),
-        One::SwapLines => (
-            Code::EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8,
-            Some(0b10_11_00_01),
-        ),
-        One::SwapInLine => (
-            Code::EVEX_Vpermilpd_zmm_k1z_zmmm512b64_imm8,
-            Some(0b0101_0101),
-        ),
-        One::SwapPairs => (
-            Code::EVEX_Vpermilps_zmm_k1z_zmmm512b32_imm8,
-            Some(0b10_11_00_01),
-        ),
-        One::First => (
-            by_lane!(
-                lane,
-                EVEX_Vbroadcastss_zmm_k1z_xmmm32,
-                EVEX_Vbroadcastsd_zmm_k1z_xmmm64
-            ),
-            None,
-        ),
-    }
-}
-
-/// A quotient of 128 bits.
-pub(super) fn narrow_div(lane: Lane) -> Code {
-    by_lane!(
-        lane,
-        EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32,
-        EVEX_Vdivpd_xmm_k1z_xmm_xmmm128b64
-    )
-}
-
-/// A root of 128 bits.
-pub(super) fn narrow_sqrt(lane: Lane) -> Code {
-    by_lane!(
-        lane,
-        EVEX_Vsqrtps_xmm_k1z_xmmm128b32,
-        EVEX_Vsqrtpd_xmm_k1z_xmmm128b64
-    )
 }
 
 /// The order of a fused operation's operands: those of the product, then that of the sum.
@@ -212,62 +75,348 @@ pub(super) enum Form {
     F231,
 }
 
-pub(super) fn fused(op: Fused, form: Form, lane: Lane) -> Code {
-    match (op, form) {
-        (Fused::Add, Form::F132) => by_lane!(
+impl Set {
+    pub(super) fn two(self, op: Two, lane: Lane) -> Code {
+        match op {
+            Two::Add => choose!(
+                self,
+                lane,
+                EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vaddpd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vaddps_ymm_ymm_ymmm256,
+                VEX_Vaddpd_ymm_ymm_ymmm256
+            ),
+            Two::Sub => choose!(
+                self,
+                lane,
+                EVEX_Vsubps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vsubpd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vsubps_ymm_ymm_ymmm256,
+                VEX_Vsubpd_ymm_ymm_ymmm256
+            ),
+            Two::Mul => choose!(
+                self,
+                lane,
+                EVEX_Vmulps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vmulpd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vmulps_ymm_ymm_ymmm256,
+                VEX_Vmulpd_ymm_ymm_ymmm256
+            ),
+            Two::Div => choose!(
+                self,
+                lane,
+                EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vdivpd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vdivps_ymm_ymm_ymmm256,
+                VEX_Vdivpd_ymm_ymm_ymmm256
+            ),
+            Two::Min => choose!(
+                self,
+                lane,
+                EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae,
+                EVEX_Vminpd_zmm_k1z_zmm_zmmm512b64_sae,
+                VEX_Vminps_ymm_ymm_ymmm256,
+                VEX_Vminpd_ymm_ymm_ymmm256
+            ),
+            Two::Max => choose!(
+                self,
+                lane,
+                EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae,
+                EVEX_Vmaxpd_zmm_k1z_zmm_zmmm512b64_sae,
+                VEX_Vmaxps_ymm_ymm_ymmm256,
+                VEX_Vmaxpd_ymm_ymm_ymmm256
+            ),
+            Two::And => choose!(
+                self,
+                lane,
+                EVEX_Vandps_zmm_k1z_zmm_zmmm512b32,
+                EVEX_Vandpd_zmm_k1z_zmm_zmmm512b64,
+                VEX_Vandps_ymm_ymm_ymmm256,
+                VEX_Vandpd_ymm_ymm_ymmm256
+            ),
+            Two::Or => choose!(
+                self,
+                lane,
+                EVEX_Vorps_zmm_k1z_zmm_zmmm512b32,
+                EVEX_Vorpd_zmm_k1z_zmm_zmmm512b64,
+                VEX_Vorps_ymm_ymm_ymmm256,
+                VEX_Vorpd_ymm_ymm_ymmm256
+            ),
+            Two::Xor => choose!(
+                self,
+                lane,
+                EVEX_Vxorps_zmm_k1z_zmm_zmmm512b32,
+                EVEX_Vxorpd_zmm_k1z_zmm_zmmm512b64,
+                VEX_Vxorps_ymm_ymm_ymmm256,
+                VEX_Vxorpd_ymm_ymm_ymmm256
+            ),
+            Two::Unlike => choose!(
+                self,
+                lane,
+                EVEX_Vandnps_zmm_k1z_zmm_zmmm512b32,
+                EVEX_Vandnpd_zmm_k1z_zmm_zmmm512b64,
+                VEX_Vandnps_ymm_ymm_ymmm256,
+                VEX_Vandnpd_ymm_ymm_ymmm256
+            ),
+            Two::AddIntegers => choose!(
+                self,
+                lane,
+                EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32,
+                EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64,
+                VEX_Vpaddd_ymm_ymm_ymmm256,
+                VEX_Vpaddq_ymm_ymm_ymmm256
+            ),
+            Two::SubIntegers => choose!(
+                self,
+                lane,
+                EVEX_Vpsubd_zmm_k1z_zmm_zmmm512b32,
+                EVEX_Vpsubq_zmm_k1z_zmm_zmmm512b64,
+                VEX_Vpsubd_ymm_ymm_ymmm256,
+                VEX_Vpsubq_ymm_ymm_ymmm256
+            ),
+        }
+    }
+
+    /// An operation of one operand.
+    pub(super) fn one(self, op: One, lane: Lane, to: Register, from: Register) -> Made {
+        use Instruction as I;
+        match (op, self) {
+            (One::Sqrt, _) => I::with2(
+                choose!(
+                    self,
+                    lane,
+                    EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er,
+                    EVEX_Vsqrtpd_zmm_k1z_zmmm512b64_er,
+                    VEX_Vsqrtps_ymm_ymmm256,
+                    VEX_Vsqrtpd_ymm_ymmm256
+                ),
+                to,
+                from,
+            ),
+            (One::Round(how), _) => {
+                // Bit 3: no exception for a result that is not exact.
+                let imm = match how {
+                    Rounding::Nearest => 8,
+                    Rounding::Floor => 9,
+                    Rounding::Ceil => 10,
+                };
+                let code = choose!(
+                    self,
+                    lane,
+                    EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae,
+                    EVEX_Vrndscalepd_zmm_k1z_zmmm512b64_imm8_sae,
+                    VEX_Vroundps_ymm_ymmm256_imm8,
+                    VEX_Vroundpd_ymm_ymmm256_imm8
+                );
+                I::with3(code, to, from, imm)
+            }
+            (One::ShiftLeft(by), _) => {
+                let code = choose!(
+                    self,
+                    lane,
+                    EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
+                    EVEX_Vpsllq_zmm_k1z_zmmm512b64_imm8,
+                    VEX_Vpslld_ymm_ymm_imm8,
+                    VEX_Vpsllq_ymm_ymm_imm8
+                );
+                I::with3(code, to, from, by)
+            }
+            (One::ShiftRight(by), _) => {
+                let code = choose!(
+                    self,
+                    lane,
+                    EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8,
+                    EVEX_Vpsrlq_zmm_k1z_zmmm512b64_imm8,
+                    VEX_Vpsrld_ymm_ymm_imm8,
+                    VEX_Vpsrlq_ymm_ymm_imm8
+                );
+                I::with3(code, to, from, by)
+            }
+            (One::SwapHalves, Set::Avx512) => {
+                let code = Code::EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8;
+                I::with4(code, to, from, from, 0b01_00_11_10)
+            }
+            (One::SwapLines, Set::Avx512) => {
+                let code = Code::EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8;
+                I::with4(code, to, from, from, 0b10_11_00_01)
+            }
+            // A vector is two lines.
+            (One::SwapHalves | One::SwapLines, Set::Avx2) => {
+                I::with3(Code::VEX_Vpermpd_ymm_ymmm256_imm8, to, from, 0b01_00_11_10)
+            }
+            (One::SwapInLine, Set::Avx512) => {
+                let code = Code::EVEX_Vpermilpd_zmm_k1z_zmmm512b64_imm8;
+                I::with3(code, to, from, 0b0101_0101)
+            }
+            (One::SwapInLine, Set::Avx2) => {
+                I::with3(Code::VEX_Vpermilpd_ymm_ymmm256_imm8, to, from, 0b0101)
+            }
+            (One::SwapPairs, _) => {
+                let code = match self {
+                    Set::Avx512 => Code::EVEX_Vpermilps_zmm_k1z_zmmm512b32_imm8,
+                    Set::Avx2 => Code::VEX_Vpermilps_ymm_ymmm256_imm8,
+                };
+                I::with3(code, to, from, 0b10_11_00_01)
+            }
+            (One::First, _) => I::with2(
+                choose!(
+                    self,
+                    lane,
+                    EVEX_Vbroadcastss_zmm_k1z_xmmm32,
+                    EVEX_Vbroadcastsd_zmm_k1z_xmmm64,
+                    VEX_Vbroadcastss_ymm_xmm,
+                    VEX_Vbroadcastsd_ymm_xmm
+                ),
+                to,
+                low(from),
+            ),
+        }
+    }
+
+    /// A quotient of 128 bits.
+    pub(super) fn narrow_div(self, lane: Lane) -> Code {
+        choose!(
+            self,
             lane,
-            EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::Add, Form::F213) => by_lane!(
+            EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32,
+            EVEX_Vdivpd_xmm_k1z_xmm_xmmm128b64,
+            VEX_Vdivps_xmm_xmm_xmmm128,
+            VEX_Vdivpd_xmm_xmm_xmmm128
+        )
+    }
+
+    /// A root of 128 bits.
+    pub(super) fn narrow_sqrt(self, lane: Lane) -> Code {
+        choose!(
+            self,
             lane,
-            EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::Add, Form::F231) => by_lane!(
+            EVEX_Vsqrtps_xmm_k1z_xmmm128b32,
+            EVEX_Vsqrtpd_xmm_k1z_xmmm128b64,
+            VEX_Vsqrtps_xmm_xmmm128,
+            VEX_Vsqrtpd_xmm_xmmm128
+        )
+    }
+
+    pub(super) fn fused(self, op: Fused, form: Form, lane: Lane) -> Code {
+        match (op, form) {
+            (Fused::Add, Form::F132) => choose!(
+                self,
+                lane,
+                EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfmadd132ps_ymm_ymm_ymmm256,
+                VEX_Vfmadd132pd_ymm_ymm_ymmm256
+            ),
+            (Fused::Add, Form::F213) => choose!(
+                self,
+                lane,
+                EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfmadd213ps_ymm_ymm_ymmm256,
+                VEX_Vfmadd213pd_ymm_ymm_ymmm256
+            ),
+            (Fused::Add, Form::F231) => choose!(
+                self,
+                lane,
+                EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfmadd231ps_ymm_ymm_ymmm256,
+                VEX_Vfmadd231pd_ymm_ymm_ymmm256
+            ),
+            (Fused::Sub, Form::F132) => choose!(
+                self,
+                lane,
+                EVEX_Vfmsub132ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfmsub132pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfmsub132ps_ymm_ymm_ymmm256,
+                VEX_Vfmsub132pd_ymm_ymm_ymmm256
+            ),
+            (Fused::Sub, Form::F213) => choose!(
+                self,
+                lane,
+                EVEX_Vfmsub213ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfmsub213pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfmsub213ps_ymm_ymm_ymmm256,
+                VEX_Vfmsub213pd_ymm_ymm_ymmm256
+            ),
+            (Fused::Sub, Form::F231) => choose!(
+                self,
+                lane,
+                EVEX_Vfmsub231ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfmsub231pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfmsub231ps_ymm_ymm_ymmm256,
+                VEX_Vfmsub231pd_ymm_ymm_ymmm256
+            ),
+            (Fused::NegatedAdd, Form::F132) => choose!(
+                self,
+                lane,
+                EVEX_Vfnmadd132ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfnmadd132pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfnmadd132ps_ymm_ymm_ymmm256,
+                VEX_Vfnmadd132pd_ymm_ymm_ymmm256
+            ),
+            (Fused::NegatedAdd, Form::F213) => choose!(
+                self,
+                lane,
+                EVEX_Vfnmadd213ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfnmadd213pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfnmadd213ps_ymm_ymm_ymmm256,
+                VEX_Vfnmadd213pd_ymm_ymm_ymmm256
+            ),
+            (Fused::NegatedAdd, Form::F231) => choose!(
+                self,
+                lane,
+                EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
+                EVEX_Vfnmadd231pd_zmm_k1z_zmm_zmmm512b64_er,
+                VEX_Vfnmadd231ps_ymm_ymm_ymmm256,
+                VEX_Vfnmadd231pd_ymm_ymm_ymmm256
+            ),
+        }
+    }
+
+    /// A comparison, whose result is a mask on AVX-512, a vector on AVX2.
+    pub(super) fn compare(self, lane: Lane) -> Code {
+        choose!(
+            self,
             lane,
-            EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::Sub, Form::F132) => by_lane!(
+            EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae,
+            EVEX_Vcmppd_kr_k1_zmm_zmmm512b64_imm8_sae,
+            VEX_Vcmpps_ymm_ymm_ymmm256_imm8,
+            VEX_Vcmppd_ymm_ymm_ymmm256_imm8
+        )
+    }
+
+    /// The same of integers that are equal.
+    pub(super) fn equal_integers(self, lane: Lane) -> Code {
+        choose!(
+            self,
             lane,
-            EVEX_Vfmsub132ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfmsub132pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::Sub, Form::F213) => by_lane!(
+            EVEX_Vpcmpeqd_kr_k1_zmm_zmmm512b32,
+            EVEX_Vpcmpeqq_kr_k1_zmm_zmmm512b64,
+            VEX_Vpcmpeqd_ymm_ymm_ymmm256,
+            VEX_Vpcmpeqq_ymm_ymm_ymmm256
+        )
+    }
+
+    /// A choice by a mask.
+    pub(super) fn blend(self, lane: Lane) -> Code {
+        choose!(
+            self,
             lane,
-            EVEX_Vfmsub213ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfmsub213pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::Sub, Form::F231) => by_lane!(
-            lane,
-            EVEX_Vfmsub231ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfmsub231pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::NegatedAdd, Form::F132) => by_lane!(
-            lane,
-            EVEX_Vfnmadd132ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfnmadd132pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::NegatedAdd, Form::F213) => by_lane!(
-            lane,
-            EVEX_Vfnmadd213ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfnmadd213pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
-        (Fused::NegatedAdd, Form::F231) => by_lane!(
-            lane,
-            EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
-            EVEX_Vfnmadd231pd_zmm_k1z_zmm_zmmm512b64_er
-        ),
+            EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32,
+            EVEX_Vblendmpd_zmm_k1z_zmm_zmmm512b64,
+            VEX_Vblendvps_ymm_ymm_ymmm256_ymm,
+            VEX_Vblendvpd_ymm_ymm_ymmm256_ymm
+        )
     }
 }
 
-pub(super) fn compare(lane: Lane) -> Code {
-    by_lane!(
-        lane,
-        EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae,
-        EVEX_Vcmppd_kr_k1_zmm_zmmm512b64_imm8_sae
-    )
+/// A choice by an immediate number, on AVX2.
+pub(super) fn blend_parts(lane: Lane) -> Code {
+    match lane {
+        Lane::F32 => Code::VEX_Vblendps_ymm_ymm_ymmm256_imm8,
+        Lane::F64 => Code::VEX_Vblendpd_ymm_ymm_ymmm256_imm8,
+    }
 }
 
 /// The number of a comparison; of the one that holds for exchanged operands if `swapped`.
@@ -285,92 +434,11 @@ pub(super) fn predicate(how: Compare, swapped: bool) -> u32 {
     }
 }
 
-pub(super) fn equal_integers(lane: Lane) -> Code {
-    by_lane!(
-        lane,
-        EVEX_Vpcmpeqd_kr_k1_zmm_zmmm512b32,
-        EVEX_Vpcmpeqq_kr_k1_zmm_zmmm512b64
-    )
-}
-
-pub(super) fn blend(lane: Lane) -> Code {
-    by_lane!(
-        lane,
-        EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32,
-        EVEX_Vblendmpd_zmm_k1z_zmm_zmmm512b64
-    )
-}
-
-/// A whole vector.
-pub(super) fn copy(to: Register, from: Operand) -> Made {
-    match from {
-        Operand::Register(_) => from.with(Code::EVEX_Vmovaps_zmm_k1z_zmmm512, &[to]),
-        Operand::Memory(_) => from.with(Code::EVEX_Vmovups_zmm_k1z_zmmm512, &[to]),
-    }
-}
-
-/// The elements of `from` that the mask has; other elements are 0.
-pub(super) fn copy_masked(lane: Lane, to: Register, from: Register, mask: Register) -> Made {
-    let code = by_lane!(
-        lane,
-        EVEX_Vmovaps_zmm_k1z_zmmm512,
-        EVEX_Vmovapd_zmm_k1z_zmmm512
-    );
-    let mut made = Instruction::with2(code, to, from)?;
-    made.set_op_mask(mask);
-    made.set_zeroing_masking(true);
-    Ok(made)
-}
-
-/// One number of memory in all elements.
-pub(super) fn splat(lane: Lane, to: Register, from: MemoryOperand) -> Made {
-    Instruction::with2(one(One::First, lane).0, to, from)
-}
-
-pub(super) fn load(lane: Lane, extent: Extent, to: Register, from: MemoryOperand) -> Made {
-    match extent {
-        Extent::Whole => copy(to, Operand::Memory(from)),
-        Extent::Part => {
-            let code = by_lane!(
-                lane,
-                EVEX_Vmovups_zmm_k1z_zmmm512,
-                EVEX_Vmovupd_zmm_k1z_zmmm512
-            );
-            let mut made = Instruction::with2(code, to, from)?;
-            made.set_op_mask(Register::K1);
-            made.set_zeroing_masking(true);
-            Ok(made)
-        }
-        Extent::First => Instruction::with2(
-            by_lane!(lane, EVEX_Vmovss_xmm_k1z_m32, EVEX_Vmovsd_xmm_k1z_m64),
-            low(to),
-            from,
-        ),
-    }
-}
-
-pub(super) fn store(lane: Lane, extent: Extent, to: MemoryOperand, from: Register) -> Made {
-    match extent {
-        Extent::Whole => Instruction::with2(Code::EVEX_Vmovups_zmmm512_k1z_zmm, to, from),
-        Extent::Part => {
-            let code = by_lane!(
-                lane,
-                EVEX_Vmovups_zmmm512_k1z_zmm,
-                EVEX_Vmovupd_zmmm512_k1z_zmm
-            );
-            let mut made = Instruction::with2(code, to, from)?;
-            made.set_op_mask(Register::K1);
-            Ok(made)
-        }
-        Extent::First => Instruction::with2(
-            by_lane!(lane, EVEX_Vmovss_m32_k1_xmm, EVEX_Vmovsd_m64_k1_xmm),
-            to,
-            low(from),
-        ),
-    }
-}
-
 /// The lowest 128 bits of a vector register.
-pub(super) fn low(zmm: Register) -> Register {
-    Register::XMM0 + (zmm as u32 - Register::ZMM0 as u32)
+pub(super) fn low(vector: Register) -> Register {
+    let first = match vector >= Register::ZMM0 {
+        true => Register::ZMM0,
+        false => Register::YMM0,
+    };
+    Register::XMM0 + (vector as u32 - first as u32)
 }

@@ -3,7 +3,6 @@
 use retrograd_graph::plan::View;
 
 use super::block::{Block, Place, V};
-use super::encode::VECTOR;
 
 /// A value that was stored or loaded fewer operations ago than this is still in its register.
 const NEAR: usize = 120;
@@ -87,14 +86,15 @@ impl Known {
     }
 
     /// Forgets what a store may have changed: other views of the array may overlap, too.
-    pub(super) fn overwritten(&mut self, v: View, at: Place, bytes: usize) {
+    /// Vectors have `vector` bytes.
+    pub(super) fn overwritten(&mut self, v: View, at: Place, bytes: usize, vector: usize) {
         let (start, end) = (
             i64::from(at.distance),
             i64::from(at.distance) + bytes as i64,
         );
         let apart = |k: &Entry| {
             let other = i64::from(k.at.distance);
-            let clear = end <= other || other + VECTOR as i64 <= start;
+            let clear = end <= other || other + vector as i64 <= start;
             same(k.view, v) && k.at.index == at.index && clear
         };
         self.values

@@ -62,14 +62,15 @@ impl Function<'_> {
     ) -> Option<()> {
         let (lane, bytes) = (self.lane, self.bytes());
         for i in 0..rows {
-            let mut sum = self.block.bits(lane, 0);
+            let mut sums = vec![self.block.bits(lane, 0); self.set.parts()];
             for at in self.vectors(cols) {
                 let a = self.load(m, i * cols * bytes + at.lanes, at)?;
                 let b = self.load(x, at.lanes, at)?;
-                let next = self.block.fma(lane, a, b, sum);
-                sum = self.in_part(at, next, sum);
+                let sum = &mut sums[self.part_of(at)];
+                let next = self.block.fma(lane, a, b, *sum);
+                *sum = self.in_part(at, next, *sum);
             }
-            let total = self.across(sum, false);
+            let total = self.across(&sums, false);
             self.store_number(y, i * bytes, total)?;
         }
         Some(())

@@ -1,18 +1,31 @@
 //! The second back end where there is none.
 
+use retrograd_graph::Target;
 use retrograd_graph::plan::{Stmt, View};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::lower::Recurrence;
 use crate::vmath::Lane;
 
+/// There is no instruction set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Set {}
+
+impl Set {
+    /// None.
+    pub(crate) fn of(_: Target) -> Option<Set> {
+        None
+    }
+}
+
 /// Nothing is possible.
-pub(crate) fn possible(_: Lane, _: &Stmt) -> bool {
+pub(crate) fn possible(_: Set, _: Lane, _: &Stmt) -> bool {
     false
 }
 
 /// No statements, no function.
 pub(crate) fn function(
+    _: Set,
     _: Lane,
     _: &[Stmt],
     _: &HashMap<View, usize>,
@@ -22,6 +35,6 @@ pub(crate) fn function(
 }
 
 /// No recurrence, no function.
-pub(crate) fn recurrence(_: Lane, _: &Recurrence<'_>) -> Option<Vec<u8>> {
+pub(crate) fn recurrence(_: Set, _: Lane, _: &Recurrence<'_>) -> Option<Vec<u8>> {
     None
 }

@@ -5,7 +5,6 @@ use retrograd_tape::Reduction;
 
 use super::block::{Index, Op, V};
 use super::emit::emit;
-use super::encode::VECTOR;
 use super::known::Known;
 use super::rows::{At, Function};
 use crate::lower::map;
@@ -15,8 +14,6 @@ use crate::vmath::Math;
 const UNROLLED: usize = 320;
 /// A loop's iteration does as many vectors as keep it below this many operations, up to four.
 const ITERATION: usize = 48;
-/// Registers that a loop keeps, at most.
-pub(super) const KEPT: usize = 14;
 
 /// The rows that a region's lanes form.
 pub(super) enum Columns {
@@ -49,10 +46,7 @@ impl Function<'_> {
             Columns::None | Columns::Several => self.vectors(r.lanes),
         };
         // A trial, for the number of operations.
-        let (block, known) = (
-            std::mem::take(&mut self.block),
-            std::mem::take(&mut self.known),
-        );
+        let (block, known) = (self.block.take(), std::mem::take(&mut self.known));
         let fixed = self.fixed(r)?;
         let mut sums = self.starts(r);
         let before = self.block.ops.len();
@@ -76,14 +70,8 @@ impl Function<'_> {
         self.flush()?;
         let sums = self.starts(r);
         let folds = sums.len();
+        let splats = self.kept_splats(r, folds)?;
         let fixed = self.fixed(r)?;
-        let splats: Vec<usize> = (0..r.instrs.len())
-            .filter(|&i| fixed[i].is_some())
-            .collect();
-        // They are read before the loop, whose stores may overwrite their places.
-        if folds + splats.len() > KEPT {
-            return None;
-        }
         let lane = self.lane;
         for (k, &sum) in sums.iter().enumerate() {
             self.block.push(lane, Op::Keep(k, sum));
@@ -93,7 +81,8 @@ impl Function<'_> {
             self.block.push(lane, Op::Keep(folds + k, v));
         }
         let kept = folds + splats.len();
-        let before = std::mem::take(&mut self.block);
+        let before = self.block.take();
+        self.known = Known::default();
         emit(&mut self.code, &before, kept, &mut self.pointers)?;
         // The same values in another block.
         let again = |f: &mut Self| -> Option<(Vec<Option<V>>, Vec<V>)> {
@@ -110,7 +99,7 @@ impl Function<'_> {
                 f.block.push(lane, Op::Keep(k, sum));
             }
         };
-        let (bytes, lanes) = (self.bytes(), self.lanes());
+        let (bytes, lanes, vector) = (self.bytes(), self.lanes(), self.set.vector());
         let rest: Vec<At> = match columns(r) {
             Columns::All(n) => {
                 let row = self.vectors_of_row(n, 0);
@@ -130,11 +119,14 @@ impl Function<'_> {
             }
             Columns::None | Columns::Several => {
                 let whole = r.lanes / lanes;
-                let by = (ITERATION / ops.max(1)).clamp(1, 4).min(whole.max(1));
+                let mut by = (ITERATION / ops.max(1)).clamp(1, 4).min(whole.max(1));
+                if folds > 0 {
+                    by = by.next_multiple_of(self.set.parts());
+                }
                 let iterations = whole / by;
                 let all = self.vectors(r.lanes);
                 if iterations > 0 {
-                    self.loop_over((iterations, by * VECTOR, 0), kept, &mut |f| {
+                    self.loop_over((iterations, by * vector, 0), kept, &mut |f| {
                         let (fixed, mut sums) = again(f)?;
                         for &at in &all[..by] {
                             let at = At {
@@ -155,9 +147,26 @@ impl Function<'_> {
             self.vector(r, at, &fixed, &mut sums)?;
         }
         self.folds(r, &sums)?;
-        let after = std::mem::take(&mut self.block);
+        let after = self.block.take();
         self.known = Known::default();
         emit(&mut self.code, &after, kept, &mut self.pointers)
+    }
+
+    /// The numbers, by instruction, that a loop keeps in registers beside so many partial sums: as many as there are
+    /// registers for, first those that have to be read before the loop, because its stores may overwrite their places.
+    fn kept_splats(&self, r: &Region, sums: usize) -> Option<Vec<usize>> {
+        let room = self.set.kept_over_lanes().checked_sub(sums)?;
+        let splats = r.instrs.iter().enumerate().filter_map(|(i, instr)| {
+            let Instr::Splat(v) = instr else { return None };
+            let changes = r.stores.iter().any(|(_, to)| to.buffer == v.buffer);
+            Some((i, changes))
+        });
+        let (before, others): (Vec<_>, Vec<_>) = splats.partition(|s| s.1);
+        if before.len() > room {
+            return None;
+        }
+        let all = before.into_iter().chain(others);
+        Some(all.map(|s| s.0).take(room).collect())
     }
 
     /// Values that are the same for all vectors.
@@ -169,7 +178,7 @@ impl Function<'_> {
         fixed.collect()
     }
 
-    /// What the folds begin with.
+    /// What the folds' partial sums begin with: those of the first fold, then those of the next.
     fn starts(&mut self, r: &Region) -> Vec<V> {
         let lane = self.lane;
         let start = |(fold, ..): &(Fold, _, _)| match fold {
@@ -178,14 +187,16 @@ impl Function<'_> {
         };
         let starts: Vec<f64> = r.folds.iter().map(start).collect();
         let mut math = Math::new(&mut self.block, lane, true);
-        starts.into_iter().map(|s| math.constant(s)).collect()
+        let parts = self.set.parts();
+        let starts = starts.into_iter().map(|s| vec![math.constant(s); parts]);
+        starts.flatten().collect()
     }
 
     /// One vector of a region: loads, ops, stores, and the folds' next values.
     fn vector(&mut self, r: &Region, at: At, fixed: &[Option<V>], sums: &mut [V]) -> Option<()> {
         let (lane, bytes) = (self.lane, self.bytes());
         // A quotient of 128 bits takes a quarter of the time.
-        self.block.narrow = at.part.is_some_and(|n| n <= self.lanes() / 4);
+        self.block.narrow = at.part.is_some_and(|n| n * bytes <= 16);
         let mut values: Vec<V> = Vec::with_capacity(r.instrs.len());
         for (i, instr) in r.instrs.iter().enumerate() {
             let value = match (fixed[i], instr) {
@@ -218,7 +229,9 @@ impl Function<'_> {
         for (i, view) in &r.stores {
             self.store(*view, at.lanes, at, values[*i])?;
         }
-        for ((fold, xs, _), sum) in r.folds.iter().zip(sums) {
+        let (parts, part) = (self.set.parts(), self.part_of(at));
+        for ((fold, xs, _), sums) in r.folds.iter().zip(sums.chunks_mut(parts)) {
+            let sum = &mut sums[part];
             let mut math = Math::new(&mut self.block, lane, true);
             let next = match fold {
                 Fold::Reduce(Reduction::Sum | Reduction::Mean) => math.add(*sum, values[xs[0]]),
@@ -232,9 +245,9 @@ impl Function<'_> {
 
     /// Stores what the folds have come to.
     fn folds(&mut self, r: &Region, sums: &[V]) -> Option<()> {
-        for ((fold, _, view), &sum) in r.folds.iter().zip(sums) {
+        for ((fold, _, view), sums) in r.folds.iter().zip(sums.chunks(self.set.parts())) {
             let maximum = matches!(fold, Fold::Reduce(Reduction::Max));
-            let mut total = self.across(sum, maximum);
+            let mut total = self.across(sums, maximum);
             if let Fold::Reduce(Reduction::Mean) = fold {
                 let mut math = Math::new(&mut self.block, self.lane, true);
                 let share = math.constant(1.0 / r.lanes as f64);

@@ -10,25 +10,26 @@ use rustc_hash::FxHashMap as HashMap;
 
 use super::block::{Block, Extent, Index, One, Op, Place, V};
 use super::emit::emit;
-use super::encode::{Assembly, LANES, NUMBERS, ROWS, VECTOR};
+use super::encode::{Assembly, LANES, NUMBERS, ROWS};
 use super::known::{Form, Known};
 use super::matrices::UNROLLED_MATRIX;
 use super::pointers::Pointers;
-use super::regions::{Columns, KEPT, columns};
+use super::regions::{Columns, columns};
+use super::set::{LINE, Set};
 use crate::lower::CALLED;
 use crate::vmath::{Lane, Math};
 
 /// Operations of a straight block, about.
 const STRAIGHT: usize = 1500;
-/// Vectors in a row of a matrix, at most.
+/// Lines of 64 bytes in a row of a matrix, at most.
 const ACROSS: usize = 16;
 
 /// Ops that cannot be emitted: sine and cosine may call a function, a power works with vectors of two widths.
 pub(super) const CALLING: [Map; 3] = [Map::Sin, Map::Cos, Map::Pow];
 
 /// Whether a statement can be emitted.
-pub(crate) fn possible(lane: Lane, s: &Stmt) -> bool {
-    let lanes = VECTOR / lane.bytes() as usize;
+pub(crate) fn possible(set: Set, lane: Lane, s: &Stmt) -> bool {
+    let lanes = LINE / lane.bytes() as usize;
     match s {
         Stmt::Region(r) => {
             let ops = r.instrs.iter().all(|i| match i {
@@ -39,7 +40,7 @@ pub(crate) fn possible(lane: Lane, s: &Stmt) -> bool {
                 | Instr::LoadRow(..)
                 | Instr::Const(_) => true,
             });
-            let folds = r.folds.len() <= KEPT;
+            let folds = r.folds.len() * set.parts() <= set.kept_over_lanes();
             ops && folds
                 && match columns(r) {
                     Columns::None => true,
@@ -77,6 +78,7 @@ pub(super) struct At {
 
 /// The function under construction.
 pub(super) struct Function<'t> {
+    pub(super) set: Set,
     pub(super) lane: Lane,
     /// The place of each view, without its offset, in the table of pointers.
     table: &'t HashMap<View, usize>,
@@ -95,18 +97,20 @@ pub(super) struct Function<'t> {
 /// Emits the statements, which must be [`possible`], for rows of which the table has the first pointers; `strides` are
 /// the bytes from row to row of each. Returns `None` if there are too few registers.
 pub(crate) fn function(
+    set: Set,
     lane: Lane,
     stmts: &[Stmt],
     table: &HashMap<View, usize>,
     strides: &[i64],
 ) -> Option<Vec<u8>> {
     let mut f = Function {
+        set,
         lane,
         table,
         strides,
-        code: Assembly::new(strides.len()),
+        code: Assembly::new(set, strides.len()),
         pointers: Pointers::none(),
-        block: Block::default(),
+        block: Block::new(set),
         known: Known::default(),
         row: 0,
         emitted: 0,
@@ -168,12 +172,12 @@ impl Function<'_> {
     }
 
     pub(super) fn lanes(&self) -> usize {
-        VECTOR / self.bytes()
+        self.set.lanes(self.lane)
     }
 
     /// Emits the straight code so far.
     pub(super) fn flush(&mut self) -> Option<()> {
-        let block = std::mem::take(&mut self.block);
+        let block = self.block.take();
         self.known = Known::default();
         self.emitted += block.ops.len();
         emit(&mut self.code, &block, 0, &mut self.pointers)
@@ -232,7 +236,7 @@ impl Function<'_> {
         body: &mut dyn FnMut(&mut Self) -> Option<()>,
     ) -> Option<()> {
         body(self)?;
-        let block = std::mem::take(&mut self.block);
+        let block = self.block.take();
         self.known = Known::default();
         self.emitted += block.ops.len();
         let mut used: Vec<usize> = Vec::new();
@@ -272,7 +276,7 @@ impl Function<'_> {
         let vector = |k: usize| At {
             lanes: (row * n + k * lanes) * bytes,
             row,
-            column: k * VECTOR,
+            column: k * self.set.vector(),
             part: Some(n - k * lanes).filter(|&left| left < lanes),
             in_loop: false,
         };
@@ -283,15 +287,17 @@ impl Function<'_> {
     pub(super) fn in_part(&mut self, at: At, next: V, before: V) -> V {
         match at.part {
             None => next,
-            Some(n) => {
-                self.block.push(self.lane, Op::Part(n));
-                self.block.push(self.lane, Op::InPart(next, before))
-            }
+            Some(n) => self.block.push(self.lane, Op::InPart(n, next, before)),
         }
     }
 
-    /// The sum or maximum of all elements, in all elements: halves are joined until one element is left.
-    pub(super) fn across(&mut self, v: V, maximum: bool) -> V {
+    /// Which of a fold's partial sums a vector is added to.
+    pub(super) fn part_of(&self, at: At) -> usize {
+        at.lanes / self.set.vector() % self.set.parts()
+    }
+
+    /// The sum or maximum of all elements of partial sums, in all elements: halves are joined until one element is left.
+    pub(super) fn across(&mut self, sums: &[V], maximum: bool) -> V {
         let lane = self.lane;
         let halves = [
             One::SwapHalves,
@@ -303,19 +309,27 @@ impl Function<'_> {
             Lane::F32 => 4,
             Lane::F64 => 3,
         };
-        let mut total = v;
-        for swap in &halves[..steps] {
+        let mut total = sums[0];
+        if let &[low, high] = sums {
+            total = self.joined(low, high, maximum);
+        }
+        // Each part halves the steps that are left within a vector.
+        for swap in &halves[sums.len() - 1..steps] {
             let other = self.block.push(lane, Op::One(*swap, total));
-            let mut math = Math::new(&mut self.block, lane, true);
-            total = match maximum {
-                true => math.max(total, other),
-                false => math.add(total, other),
-            };
+            total = self.joined(total, other, maximum);
         }
         match maximum {
             // Of two zeros the second is taken, which is not the same one in all elements.
             true => self.block.push(lane, Op::One(One::First, total)),
             false => total,
+        }
+    }
+
+    fn joined(&mut self, x: V, y: V, maximum: bool) -> V {
+        let mut math = Math::new(&mut self.block, self.lane, true);
+        match maximum {
+            true => math.max(x, y),
+            false => math.add(x, y),
         }
     }
 
@@ -344,7 +358,7 @@ impl Function<'_> {
         if let Some(known) = self.known.vector(&self.block, v, place, at.part) {
             return Some(known);
         }
-        let extent = self.extent(at);
+        let extent = at.part.map_or(Extent::Whole, Extent::Part);
         let loaded = self.block.push(self.lane, Op::Load(place, extent));
         let form = at.part.map_or(Form::Whole, Form::Part);
         self.known.remember(&self.block, v, place, form, loaded);
@@ -366,10 +380,11 @@ impl Function<'_> {
 
     pub(super) fn store(&mut self, v: View, distance: usize, at: At, x: V) -> Option<()> {
         let place = self.place(v, distance, Self::index(at))?;
-        let extent = self.extent(at);
+        let extent = at.part.map_or(Extent::Whole, Extent::Part);
         self.block.push(self.lane, Op::Store(place, extent, x));
-        let bytes = at.part.map_or(VECTOR, |n| n * self.bytes());
-        self.known.overwritten(v, place, bytes);
+        let vector = self.set.vector();
+        let bytes = at.part.map_or(vector, |n| n * self.bytes());
+        self.known.overwritten(v, place, bytes, vector);
         let form = at.part.map_or(Form::Whole, Form::Part);
         self.known.remember(&self.block, v, place, form, x);
         Some(())
@@ -380,18 +395,9 @@ impl Function<'_> {
         let place = self.place(v, distance, Index::None)?;
         self.block
             .push(self.lane, Op::Store(place, Extent::First, x));
-        self.known.overwritten(v, place, self.bytes());
+        let vector = self.set.vector();
+        self.known.overwritten(v, place, self.bytes(), vector);
         self.known.remember(&self.block, v, place, Form::Number, x);
         Some(())
-    }
-
-    fn extent(&mut self, at: At) -> Extent {
-        match at.part {
-            None => Extent::Whole,
-            Some(n) => {
-                self.block.push(self.lane, Op::Part(n));
-                Extent::Part
-            }
-        }
     }
 }

@@ -6,16 +6,15 @@ use retrograd_graph::plan::Instr;
 
 use super::block::{Block, Extent, Index, Op, Place, V};
 use super::emit::emit;
-use super::encode::{Assembly, LANES, POINTERS, ROWS, TABLE, VECTOR};
+use super::encode::{Assembly, LANES, POINTERS, ROWS, TABLE};
 use super::pointers::Pointers;
 use super::rows::CALLING;
+use super::set::Set;
 use crate::lower::{Access, Recurrence, map};
 use crate::vmath::{Lane, Math};
 
 /// Vectors that run through time together: the chain of one leaves the units idle.
 const TOGETHER: usize = 2;
-/// Registers that are kept from step to step, at most.
-const KEPT: usize = 24;
 
 /// Whether a recurrence can be emitted, as far as its ops and streams tell.
 fn possible(r: &Recurrence<'_>) -> bool {
@@ -28,37 +27,37 @@ fn possible(r: &Recurrence<'_>) -> bool {
 }
 
 /// Emits a function that runs a recurrence for a number of rows. Returns `None` if that takes too many registers.
-pub(crate) fn recurrence(lane: Lane, r: &Recurrence<'_>) -> Option<Vec<u8>> {
+pub(crate) fn recurrence(set: Set, lane: Lane, r: &Recurrence<'_>) -> Option<Vec<u8>> {
     if !possible(r) {
         return None;
     }
-    let mut code = Assembly::new(r.strides.len());
+    let mut code = Assembly::new(set, r.strides.len());
     code.put(Instruction::with2(X86::Test_rm64_r64, ROWS, ROWS));
     let nothing = code.branch_ahead(X86::Jle_rel32_64);
     let row = code.here();
-    let lanes = VECTOR / lane.bytes() as usize;
+    let lanes = set.lanes(lane);
     let (vectors, rest) = (r.region.lanes / lanes, r.region.lanes % lanes);
-    let together = match kept(r, TOGETHER) <= KEPT {
+    let together = match kept(r, TOGETHER) <= set.kept_over_time() {
         true => TOGETHER,
         false => 1,
     };
     let tiles = vectors / together;
-    let bytes = |vectors: usize| i32::try_from(vectors * VECTOR).ok();
+    let bytes = |vectors: usize| i32::try_from(vectors * set.vector()).ok();
     code.set(LANES, 0);
     if tiles > 0 {
         let top = code.here();
         code.forget_part();
-        Tile::new(lane, r, together, None).emit(&mut code)?;
+        Tile::new(set, lane, r, together, None).emit(&mut code)?;
         code.advance(LANES, bytes(together)?);
         code.again(LANES, bytes(tiles * together)?, top);
     }
     for v in tiles * together..vectors {
         code.set(LANES, bytes(v)?);
-        Tile::new(lane, r, 1, None).emit(&mut code)?;
+        Tile::new(set, lane, r, 1, None).emit(&mut code)?;
     }
     if rest > 0 {
         code.set(LANES, bytes(vectors)?);
-        Tile::new(lane, r, 1, Some(rest)).emit(&mut code)?;
+        Tile::new(set, lane, r, 1, Some(rest)).emit(&mut code)?;
     }
     code.put(Instruction::with1(X86::Dec_rm64, ROWS));
     let end = code.branch_ahead(X86::Je_rel32_64);
@@ -98,23 +97,29 @@ struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    fn new(lane: Lane, r: &'a Recurrence<'a>, vectors: usize, part: Option<usize>) -> Self {
+    fn new(
+        set: Set,
+        lane: Lane,
+        r: &'a Recurrence<'a>,
+        vectors: usize,
+        part: Option<usize>,
+    ) -> Self {
         Tile {
             lane,
             r,
             vectors,
             part,
-            block: Block::default(),
+            block: Block::new(set),
         }
     }
 
     fn emit(mut self, code: &mut Assembly) -> Option<()> {
         let kept = kept(self.r, self.vectors);
-        if kept > KEPT {
+        if kept > code.set.kept_over_time() {
             return None;
         }
         self.before()?;
-        let before = std::mem::take(&mut self.block);
+        let before = self.block.take();
         emit(code, &before, kept, &mut Pointers::none())?;
         // The counter is a word of the stack: registers are for pointers.
         let streams: Vec<usize> = (0..self.r.streams.len()).collect();
@@ -136,7 +141,7 @@ impl<'a> Tile<'a> {
         let none = code.branch_ahead(X86::Jle_rel32_64);
         let top = code.here();
         self.step()?;
-        let step = std::mem::take(&mut self.block);
+        let step = self.block.take();
         emit(code, &step, kept, &mut pointers)?;
         for (k, &(_, word)) in self.r.streams.iter().enumerate() {
             let far = MemoryOperand::with_base_displ(TABLE, 8 * word as i64);
@@ -266,7 +271,7 @@ impl<'a> Tile<'a> {
 
     fn place(&self, access: Access, vector: usize, index: Index) -> Option<Place> {
         let (Access::Stream { pointer, offset } | Access::Fixed { pointer, offset }) = access;
-        let distance = offset * self.lane.bytes() as usize + vector * VECTOR;
+        let distance = offset * self.lane.bytes() as usize + vector * self.block.set.vector();
         Some(Place {
             pointer,
             index,
@@ -274,14 +279,8 @@ impl<'a> Tile<'a> {
         })
     }
 
-    fn extent(&mut self) -> Extent {
-        match self.part {
-            None => Extent::Whole,
-            Some(n) => {
-                self.block.push(self.lane, Op::Part(n));
-                Extent::Part
-            }
-        }
+    fn extent(&self) -> Extent {
+        self.part.map_or(Extent::Whole, Extent::Part)
     }
 
     fn load(&mut self, access: Access, vector: usize, index: Index) -> Option<V> {
