@@ -3,8 +3,9 @@
 //! Invariant: used only through `crate::kernels_for`, which checks the machine.
 
 use crate::Isa;
-use crate::simd::Simd;
-use crate::x86::one_instruction;
+use crate::maths::{Compare, Rounding};
+use crate::simd::{Elementwise, Simd};
+use crate::x86::{elementwise, one_instruction};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -40,11 +41,6 @@ impl Simd for Avx2<f32> {
     unsafe fn store_part(p: *mut f32, n: usize, v: __m256) {
         // SAFETY: the caller guarantees n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskstore_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()), v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn low_bits_to_exponent(v: __m256) -> __m256 {
-        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v)))
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -158,11 +154,6 @@ impl Simd for Avx2<f64> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn low_bits_to_exponent(v: __m256d) -> __m256d {
-        _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(v)))
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
     unsafe fn sums(v: [__m256d; 8]) -> [f64; 8] {
         sums_pd(v)
     }
@@ -256,4 +247,84 @@ pub(crate) fn sums_pd(v: [__m256d; 8]) -> [f64; 8] {
         unsafe { _mm256_storeu_pd(out.as_mut_ptr().add(4 * i), sum) };
     }
     out
+}
+
+impl Elementwise for Avx2<f32> {
+    /// All bits of an element, or none.
+    type M = __m256;
+
+    elementwise!(
+        "avx2,fma", __m256; _mm256_fnmadd_ps, _mm256_sqrt_ps, _mm256_round_ps, _mm256_cmp_ps;
+        and _mm256_and_ps, or _mm256_or_ps, xor _mm256_xor_ps;
+        _mm256_castps_si256, _mm256_castsi256_ps; iadd _mm256_add_epi32, isub _mm256_sub_epi32;
+        shl _mm256_sll_epi32, shr _mm256_srl_epi32;
+        both _mm256_and_ps, either _mm256_or_ps
+    );
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn iequal(a: __m256, b: __m256) -> __m256 {
+        let equal = _mm256_cmpeq_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b));
+        _mm256_castsi256_ps(equal)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn without(a: __m256, b: __m256) -> __m256 {
+        _mm256_andnot_ps(b, a)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn blend(mask: __m256, a: __m256, b: __m256) -> __m256 {
+        _mm256_blendv_ps(b, a, mask)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn masked(mask: __m256, v: __m256) -> __m256 {
+        _mm256_and_ps(mask, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn unmasked(mask: __m256, v: __m256) -> __m256 {
+        _mm256_andnot_ps(mask, v)
+    }
+}
+
+impl Elementwise for Avx2<f64> {
+    /// All bits of an element, or none.
+    type M = __m256d;
+
+    elementwise!(
+        "avx2,fma", __m256d; _mm256_fnmadd_pd, _mm256_sqrt_pd, _mm256_round_pd, _mm256_cmp_pd;
+        and _mm256_and_pd, or _mm256_or_pd, xor _mm256_xor_pd;
+        _mm256_castpd_si256, _mm256_castsi256_pd; iadd _mm256_add_epi64, isub _mm256_sub_epi64;
+        shl _mm256_sll_epi64, shr _mm256_srl_epi64;
+        both _mm256_and_pd, either _mm256_or_pd
+    );
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn iequal(a: __m256d, b: __m256d) -> __m256d {
+        let equal = _mm256_cmpeq_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
+        _mm256_castsi256_pd(equal)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn without(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_andnot_pd(b, a)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn blend(mask: __m256d, a: __m256d, b: __m256d) -> __m256d {
+        _mm256_blendv_pd(b, a, mask)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn masked(mask: __m256d, v: __m256d) -> __m256d {
+        _mm256_and_pd(mask, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn unmasked(mask: __m256d, v: __m256d) -> __m256d {
+        _mm256_andnot_pd(mask, v)
+    }
 }

@@ -7,7 +7,7 @@ use super::block::{Extent, Index, M, Op, Place, V};
 use super::emit::Emitter;
 use super::encode::{LANES, NUMBERS, VECTOR};
 use super::instructions::{self as x86, Operand};
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// Vector registers, without those that are kept through a loop.
 pub(super) const REGISTERS: usize = 32;

@@ -1,9 +1,11 @@
-//! Straight-line vector code: a list of operations in static single assignment form, recorded by [`Math`](crate::vmath::Math)
+//! Straight-line vector code: a list of operations in static single assignment form, recorded by [`Math`]
 //! through [`Vectors`], and turned into machine code by [`super::emit`].
 
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::vmath::{Compare, Lane, Rounding, Vectors};
+#[cfg(doc)]
+use retrograd_kernels::maths::Math;
+use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Rounding, Vectors};
 
 /// A vector: the number of the operation that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -283,7 +285,9 @@ impl Vectors for Block {
         let zero = self.bits(lane, 0);
         self.push(lane, Op::Blend(mask, zero, x))
     }
+}
 
+impl Emitter for Block {
     /// Half as many elements in each of two vectors: not needed often enough.
     fn widen(&mut self, x: V) -> [V; 2] {
         self.impossible = true;
@@ -294,7 +298,7 @@ impl Vectors for Block {
         x
     }
     /// A call would have to save all registers.
-    fn call_if_any(&mut self, _: Lane, _: M, _: extern "C" fn(f64) -> f64, _: V, fast: V) -> V {
+    fn call_if_any(&mut self, _: Lane, _: M, _: Called, _: V, fast: V) -> V {
         self.impossible = true;
         fast
     }

@@ -9,7 +9,7 @@ use super::block::{Block, Fused, M, OfMasks, One, Op, Two, V};
 use super::encode::Assembly;
 use super::instructions::{self as x86, Operand};
 use super::pointers::Pointers;
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// Emits a block. `kept` registers keep their values from block to block.
 ///

@@ -4,7 +4,7 @@ use retrograd_graph::plan::{Stmt, View};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::lower::Recurrence;
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// Nothing is possible.
 pub(crate) fn possible(_: Lane, _: &Stmt) -> bool {

@@ -9,7 +9,7 @@ use super::encode::VECTOR;
 use super::known::Known;
 use super::rows::{At, Function};
 use crate::lower::map;
-use crate::vmath::Math;
+use retrograd_kernels::maths::Math;
 
 /// Operations of a statement that is unrolled, at most.
 const UNROLLED: usize = 320;

@@ -16,7 +16,7 @@ use super::matrices::UNROLLED_MATRIX;
 use super::pointers::Pointers;
 use super::regions::{Columns, KEPT, columns};
 use crate::lower::CALLED;
-use crate::vmath::{Lane, Math};
+use retrograd_kernels::maths::{Lane, Math};
 
 /// Operations of a straight block, about.
 const STRAIGHT: usize = 1500;

@@ -10,7 +10,7 @@ use super::encode::{Assembly, LANES, POINTERS, ROWS, TABLE, VECTOR};
 use super::pointers::Pointers;
 use super::rows::CALLING;
 use crate::lower::{Access, Recurrence, map};
-use crate::vmath::{Lane, Math};
+use retrograd_kernels::maths::{Lane, Math};
 
 /// Vectors that run through time together: the chain of one leaves the units idle.
 const TOGETHER: usize = 2;
