@@ -198,11 +198,7 @@ impl<T: Scalar, const N: usize> Lanes<T, N> {
     /// A question about each element.
     #[inline(always)]
     fn mask(self, other: Self, f: impl Fn(T, T) -> bool) -> [bool; N] {
-        let mut m = [false; N];
-        for i in 0..N {
-            m[i] = f(self.0[i], other.0[i]);
-        }
-        m
+        std::array::from_fn(|i| f(self.0[i], other.0[i]))
     }
 }
 
@@ -283,11 +279,9 @@ impl<T: Scalar, const N: usize> Elementwise for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn blend(mask: [bool; N], a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
-        let mut v = a;
-        for i in 0..N {
-            v.0[i] = if mask[i] { a.0[i] } else { b.0[i] };
-        }
-        v
+        Lanes(std::array::from_fn(
+            |i| if mask[i] { a.0[i] } else { b.0[i] },
+        ))
     }
     #[inline(always)]
     unsafe fn masked(mask: [bool; N], v: Lanes<T, N>) -> Lanes<T, N> {
