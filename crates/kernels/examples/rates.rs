@@ -72,7 +72,7 @@ fn report(peak: Option<f64>, what: &str, flops: f64, s: f64) {
         format!("{:5.0} %", 100.0 * flops / s / p)
     });
     println!(
-        "{what:40} {:9.2} µs {:7.1} GFLOP/s {share}",
+        "{what:40} {:10.3} µs {:7.1} GFLOP/s {share}",
         s * 1e6,
         flops / s / 1e9
     );

@@ -217,11 +217,29 @@ impl Simd for Avx2<f64> {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
-    let low = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-    let high = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    // halves[i]: four sums of two numbers of v[i], then of v[i + 4].
+    let mut halves = [_mm256_setzero_ps(); 4];
+    for (i, halves) in halves.iter_mut().enumerate() {
+        *halves = _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(v[i], v[i + 4]),
+            _mm256_permute2f128_ps::<0x31>(v[i], v[i + 4]),
+        );
+    }
+    // Two sums of v[2i], two of v[2i + 1], then those of v[2i + 4] and v[2i + 5].
+    let quarters = |a: __m256, b: __m256| {
+        let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+        _mm256_add_ps(
+            _mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)),
+        )
+    };
+    let (low, high) = (
+        quarters(halves[0], halves[1]),
+        quarters(halves[2], halves[3]),
+    );
     let sum = _mm256_add_ps(
-        _mm256_permute2f128_ps::<0x20>(low, high),
-        _mm256_permute2f128_ps::<0x31>(low, high),
+        _mm256_shuffle_ps::<0b10_00_10_00>(low, high),
+        _mm256_shuffle_ps::<0b11_01_11_01>(low, high),
     );
     let mut out = [0.0; 8];
     // SAFETY: `out` holds 8 elements.
@@ -235,14 +253,18 @@ pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
 pub(crate) fn sums_pd(v: [__m256d; 8]) -> [f64; 8] {
     let mut out = [0.0; 8];
     for i in 0..2 {
-        let (low, high) = (
-            _mm256_hadd_pd(v[4 * i], v[4 * i + 1]),
-            _mm256_hadd_pd(v[4 * i + 2], v[4 * i + 3]),
+        // Two sums of one register, then of the one after the next.
+        let halves = |a: __m256d, b: __m256d| {
+            _mm256_add_pd(
+                _mm256_permute2f128_pd::<0x20>(a, b),
+                _mm256_permute2f128_pd::<0x31>(a, b),
+            )
+        };
+        let (even, odd) = (
+            halves(v[4 * i], v[4 * i + 2]),
+            halves(v[4 * i + 1], v[4 * i + 3]),
         );
-        let sum = _mm256_add_pd(
-            _mm256_permute2f128_pd::<0x20>(low, high),
-            _mm256_permute2f128_pd::<0x31>(low, high),
-        );
+        let sum = _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd));
         // SAFETY: `out` holds 8 elements; these are four of them.
         unsafe { _mm256_storeu_pd(out.as_mut_ptr().add(4 * i), sum) };
     }

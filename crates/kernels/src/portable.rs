@@ -146,9 +146,14 @@ impl<T: Scalar, const N: usize> Simd for Portable<T, N> {
     unsafe fn sums(v: [Lanes<T, N>; 8]) -> [T; 8] {
         let mut out = [T::default(); 8];
         for (o, v) in out.iter_mut().zip(v) {
-            for x in v.0 {
-                *o = *o + x;
+            let (mut sums, mut n) = (v.0, N);
+            while n > 1 {
+                n /= 2;
+                for i in 0..n {
+                    sums[i] = sums[i] + sums[i + n];
+                }
             }
+            *o = sums[0];
         }
         out
     }

@@ -66,7 +66,7 @@ pub(crate) trait Simd: Sized + 'static {
     unsafe fn any_tiny(_: Self::V) -> bool {
         true
     }
-    /// The sum over the lanes of each of eight registers, in the same order for each.
+    /// The sum over the lanes of each of eight registers: halves are added until one is left.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
     /// 16 bytes of elements, repeated over the register.
     unsafe fn repeat(p: *const Self::T) -> Self::V;
