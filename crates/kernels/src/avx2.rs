@@ -253,20 +253,23 @@ pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
 pub(crate) fn sums_pd(v: [__m256d; 8]) -> [f64; 8] {
     let mut out = [0.0; 8];
     for i in 0..2 {
-        // Two sums of one register, then of the one after the next.
-        let halves = |a: __m256d, b: __m256d| {
+        // Two sums of a register, then of the fourth after it.
+        let halves = |i: usize| {
             _mm256_add_pd(
-                _mm256_permute2f128_pd::<0x20>(a, b),
-                _mm256_permute2f128_pd::<0x31>(a, b),
+                _mm256_permute2f128_pd::<0x20>(v[i], v[i + 4]),
+                _mm256_permute2f128_pd::<0x31>(v[i], v[i + 4]),
             )
         };
-        let (even, odd) = (
-            halves(v[4 * i], v[4 * i + 2]),
-            halves(v[4 * i + 1], v[4 * i + 3]),
-        );
+        let (even, odd) = (halves(2 * i), halves(2 * i + 1));
         let sum = _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd));
         // SAFETY: `out` holds 8 elements; these are four of them.
-        unsafe { _mm256_storeu_pd(out.as_mut_ptr().add(4 * i), sum) };
+        unsafe {
+            _mm_storeu_pd(out.as_mut_ptr().add(2 * i), _mm256_castpd256_pd128(sum));
+            _mm_storeu_pd(
+                out.as_mut_ptr().add(2 * i + 4),
+                _mm256_extractf128_pd::<1>(sum),
+            );
+        }
     }
     out
 }

@@ -126,12 +126,20 @@ impl<S: Simd> Dots<S> {
                     }
                 }
             }
+            // The first and the fourth after it share instructions, so that four take as many as half of eight.
+            const PLACES: [usize; TOGETHER] = [0, 1, 4, 5];
             let mut all = [S::zero(); 8];
-            for (all, sum) in all.iter_mut().zip(&sums) {
-                *all = sum[0];
+            for (place, sum) in PLACES.into_iter().zip(&sums) {
+                all[place] = sum[0];
             }
             let found = S::sums(all);
-            self.y.add(r).copy_from_nonoverlapping(found.as_ptr(), Q);
+            let y = self.y.add(r);
+            if Q == TOGETHER {
+                y.copy_from_nonoverlapping(found.as_ptr(), 2);
+                y.add(2).copy_from_nonoverlapping(found[4..].as_ptr(), 2);
+            } else {
+                y.copy_from_nonoverlapping(found.as_ptr(), Q);
+            }
         }
         Q
     }
