@@ -1,10 +1,8 @@
-//! Straight-line vector code: a list of operations in static single assignment form, recorded by [`Math`]
-//! through [`Vectors`], and turned into machine code by [`super::emit`].
+//! Straight-line vector code: a list of operations in static single assignment form, recorded by
+//! [`Math`](retrograd_kernels::maths::Math) through [`Vectors`], and turned into machine code by [`super::emit`].
 
 use rustc_hash::FxHashMap as HashMap;
 
-#[cfg(doc)]
-use retrograd_kernels::maths::Math;
 use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Rounding, Vectors};
 
 /// A vector: the number of the operation that makes it.
