@@ -1,7 +1,7 @@
 //! M x and Mᵀ x for one row-major matrix: products with a matrix that a row has of its own.
 //!
-//! Invariant: an element has the same bits on every instruction set that fuses multiply and add, and those of emitted code:
-//! a dot product is summed in 64 bytes of partial sums, which are halved until one is left. A sum of rows takes them by
+//! Invariant: an element has the same bits on every instruction set that fuses multiply and add, and those of emitted
+//! code: a dot product is summed in 64 bytes of partial sums, which are halved until one is left. A sum of rows takes them by
 //! eight, in two chains.
 
 use crate::simd::{Simd, SimdOp};

@@ -6,10 +6,10 @@
 //! Weights that do not fit L2 benefit from being read from their end every other time (`backward`): the most recently
 //! read part is still cached.
 //!
-//! Invariant: an element of C depends on its own row of A, not on m. A dot product with a block is summed in a register of
-//! partial sums, each an ascending chain, which are halved until one is left: on AVX-512 that is the order of all folds of
-//! the project. A sum of rows takes them by eight, in two chains; its order is fixed by the list of blocks and, unless it
-//! is to be in order, the direction in which they are read.
+//! Invariant: an element of C depends on its own row of A, not on m. A dot product with a block is summed in a
+//! register of partial sums, each an ascending chain, which are halved until one is left: on AVX-512 that is the order
+//! of all folds of the project. A sum of rows takes them by eight, in two chains; its order is fixed by the list of
+//! blocks and, unless it is to be in order, the direction in which they are read.
 
 use crate::micro::SumStart;
 use crate::simd::{Simd, SimdOp};
@@ -21,8 +21,8 @@ use std::marker::PhantomData;
 pub(crate) struct Way {
     /// From their end.
     pub(crate) backward: bool,
-    /// Sums of rows have the same order in both directions: transposed blocks are read forward. Dot products have one order
-    /// anyway.
+    /// Sums of rows have the same order in both directions: transposed blocks are read forward. Dot products have one
+    /// order anyway.
     pub(crate) in_order: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Kernels compute the bits of emitted code, on every instruction set that the machine has: both have the functions of
-//! `retrograd_kernels::maths`, on vectors of their own. Where multiply and add are fused, that is the machine's code; on the
-//! base of the architecture, the base's.
+//! `retrograd_kernels::maths`, on vectors of their own. Where multiply and add are fused, that is the machine's code;
+//! on the base of the architecture, the base's.
 
 use super::functions;
 use super::kernel::{Emit, Kernel, Target, target_isa};
