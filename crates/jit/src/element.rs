@@ -1,10 +1,9 @@
 //! The element types that code is generated for.
 
 use retrograd_graph::{Bf16, Options, Target};
+use retrograd_kernels::maths::Lane;
 use retrograd_kernels::{Bf16Unit, Isa};
 use retrograd_tape::Real;
-
-use crate::vmath::Lane;
 
 /// f32 or f64.
 pub trait Element: Real + retrograd_kernels::SimdElement {

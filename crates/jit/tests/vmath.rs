@@ -5,7 +5,8 @@
 //! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`; with `VMATH_ONLY=exp`
 //! of one function alone.
 
-use retrograd_jit::vmath::{self, Lane, has_fma};
+use retrograd_jit::vmath::has_fma;
+use retrograd_kernels::maths::{self, Lane};
 use retrograd_tape::Map;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LN_2, PI, SQRT_2};
 
@@ -19,6 +20,8 @@ mod measure;
 mod pow;
 #[path = "vmath/reference.rs"]
 mod reference;
+#[path = "vmath/registers.rs"]
+mod registers;
 #[path = "vmath/speed.rs"]
 mod speed;
 #[path = "vmath/trig.rs"]
@@ -58,7 +61,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.exp(x),
         wide: f64::exp,
         exact: reference::exp,
-        bound: vmath::EXP_ULP,
+        bound: maths::EXP_ULP,
         knees: &[
             0.0, 88.722_84, -87.336_55, -103.97, -104.0, 89.0, 709.78, -708.39, -745.13, 0.346_57,
             LN_2,
@@ -69,7 +72,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.expm1(x),
         wide: f64::exp_m1,
         exact: reference::expm1,
-        bound: vmath::EXPM1_ULP,
+        bound: maths::EXPM1_ULP,
         knees: &[
             0.0, 88.722_84, 89.0, -17.4, -30.0, 709.78, -37.5, -60.0, 0.346_57, -0.346_57, 8.67e-19,
         ],
@@ -79,7 +82,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.ln(x),
         wide: f64::ln,
         exact: reference::ln,
-        bound: vmath::LN_ULP,
+        bound: maths::LN_ULP,
         knees: &[
             0.0,
             1.0,
@@ -95,7 +98,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.log1p(x),
         wide: f64::ln_1p,
         exact: reference::log1p,
-        bound: vmath::LOG1P_ULP,
+        bound: maths::LOG1P_ULP,
         knees: &[
             0.0,
             -1.0,
@@ -112,7 +115,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.tanh(x),
         wide: f64::tanh,
         exact: reference::tanh,
-        bound: vmath::TANH_ULP,
+        bound: maths::TANH_ULP,
         knees: &[
             0.0,
             9.010_9,
@@ -130,7 +133,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.sigmoid(x),
         wide: sigmoid,
         exact: reference::sigmoid,
-        bound: vmath::SIGMOID_ULP,
+        bound: maths::SIGMOID_ULP,
         knees: &[
             0.0, -103.97, -104.0, -88.7, -87.3, 60.0, 16.6, -745.13, -708.4, 0.346_57,
         ],
@@ -140,7 +143,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.erf(x),
         wide: erf::of_the_table,
         exact: erf::exact,
-        bound: vmath::ERF_ULP,
+        bound: maths::ERF_ULP,
         knees: &[0.0, 1.0, -1.0, 3.919, 4.0, 5.92, 6.0, 1e-38, 3e-308],
     },
     Function {
@@ -148,7 +151,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.softplus(x),
         wide: softplus,
         exact: reference::softplus,
-        bound: vmath::SOFTPLUS_ULP,
+        bound: maths::SOFTPLUS_ULP,
         knees: &[0.0, -103.97, -104.0, 88.7, -87.3, 16.6, -745.13, -708.4],
     },
     Function {
@@ -156,7 +159,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.softsign(x),
         wide: |x| x / (1.0 + x.abs()),
         exact: reference::softsign,
-        bound: vmath::SOFTSIGN_ULP,
+        bound: maths::SOFTSIGN_ULP,
         knees: &[0.0, 1.0, 16_777_216.0, 5.96e-8, 9.007e15, 1.11e-16],
     },
     Function {
@@ -164,7 +167,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.sin(x),
         wide: f64::sin,
         exact: reference::sin,
-        bound: vmath::SIN_COS_ULP,
+        bound: maths::SIN_COS_ULP,
         knees: &[0.0, FRAC_PI_2, PI, 355.0, 710.0, 65_536.0, 1_048_576.0],
     },
     Function {
@@ -172,7 +175,7 @@ const FUNCTIONS: [Function; 11] = [
         emit: |m, x, _| m.cos(x),
         wide: f64::cos,
         exact: reference::cos,
-        bound: vmath::SIN_COS_ULP,
+        bound: maths::SIN_COS_ULP,
         knees: &[0.0, FRAC_PI_2, 4.712_389, 177.5, 65_536.0, 1_048_576.0],
     },
 ];

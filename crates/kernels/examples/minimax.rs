@@ -1,4 +1,4 @@
-//! Computes the polynomials of `retrograd_kernels::polynomials` anew and compares: `cargo run --release -p retrograd-kernels
+//! Computes the polynomials of `retrograd_kernels::maths::polynomials` anew and compares: `cargo run --release -p retrograd-kernels
 //! --example minimax`. For another function add a row to [`fits`]: its interval, how many coefficients, the function and the
 //! weight of its error.
 //!
@@ -6,7 +6,7 @@
 //! coefficients are free, the error of the best q takes its greatest magnitude at n + 1 points with alternating signs. In
 //! double-double arithmetic, 106 bits, for fits that are good to 58.
 
-use retrograd_kernels::polynomials as p;
+use retrograd_kernels::maths::polynomials as p;
 
 pub(crate) fn main() {
     for fit in fits() {

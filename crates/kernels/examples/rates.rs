@@ -3,7 +3,8 @@
 //!     taskset -c 0 cargo run --release -p retrograd-kernels --example rates
 //!
 //! Minimum times: the machine may be shared. `--isa avx2` or `--isa portable` measures narrower kernels, `--outer`
-//! the outer products only, `--activations` the activations only, `--odd` what one unit more costs an LSTM.
+//! the outer products only, `--activations` the activations only, `--unpacked` products of one row with weights as they
+//! are, `--odd` what one unit more costs an LSTM.
 
 use retrograd_kernels::{
     Activation, AlignedBuffer, BlockMut, BlockSlice, Isa, Kernels, OuterArgs, OuterRhs, PieceMut,
@@ -71,7 +72,7 @@ fn report(peak: Option<f64>, what: &str, flops: f64, s: f64) {
         format!("{:5.0} %", 100.0 * flops / s / p)
     });
     println!(
-        "{what:40} {:9.2} µs {:7.1} GFLOP/s {share}",
+        "{what:40} {:10.3} µs {:7.1} GFLOP/s {share}",
         s * 1e6,
         flops / s / 1e9
     );
@@ -213,10 +214,27 @@ fn products(peak: Option<f64>, k: &Kernels<f32>) {
         product(peak, k, shape, false, true);
     }
     product(peak, k, [32, 2048, 512], true, true);
-    for shape in [[1, 512, 2048], [1, 128, 512], [1, 32, 128]] {
-        for packed in [true, false] {
-            product(peak, k, shape, false, packed);
-            product(peak, k, [shape[0], shape[2], shape[1]], true, packed);
+    one_row(peak, k, &[true, false]);
+}
+
+/// Products of one row, with packed weights or as they are, and with a matrix of its own.
+fn one_row(peak: Option<f64>, k: &Kernels<f32>, packed: &[bool]) {
+    for [inner, outer] in [[512, 2048], [128, 512], [32, 128], [13, 37]] {
+        for &packed in packed {
+            product(peak, k, [1, inner, outer], false, packed);
+            product(peak, k, [1, outer, inner], true, packed);
+        }
+    }
+    for n in [16, 32, 64, 128] {
+        let (m, x, mut y) = (numbers(n * n), numbers(n), numbers(n));
+        for (transposed, matvec) in [false, true].into_iter().zip(k.matvec) {
+            // SAFETY: the matrix is [n, n], both vectors have n elements.
+            let s = best(|| unsafe { matvec(n, n, m.as_ptr(), x.as_ptr(), y.as_mut_ptr()) });
+            let name = format!(
+                "matvec {n}x{n}{}",
+                if transposed { " transposed" } else { "" }
+            );
+            report(peak, &name, 2.0 * (n * n) as f64, s);
         }
     }
 }
@@ -274,6 +292,9 @@ fn main() {
     let only = |what: &str| std::env::args().any(|a| a == what);
     if only("--odd") {
         return odd(peak, k);
+    }
+    if only("--unpacked") {
+        return one_row(peak, k, &[false]);
     }
     if !only("--outer") {
         for f in Activation::ALL {

@@ -1,4 +1,4 @@
-//! Activations over blocks of rows: y[r, j] = f(x[r, j]), optionally in place.
+//! Activations over blocks of rows: y[r, j] = f(x[r, j]), optionally in place, and other functions of [`maths`] alike.
 //!
 //! For the gates of a cell, where gates that share an activation are adjacent in every row.
 //!
@@ -10,8 +10,8 @@
 //! between the rows is neither read nor written.
 
 use crate::ActivateFn;
-use crate::functions::{Exp, LaneFunction, Sigmoid, Softplus, Tanh};
-use crate::simd::{Simd, SimdOp};
+use crate::maths::{self, Function, Math, Vectors};
+use crate::simd::{Elementwise, SimdOp};
 use std::marker::PhantomData;
 
 /// A function of one number, applied element-wise. NaN gives NaN; ±∞, ±0 and subnormals behave as in `std`.
@@ -40,7 +40,7 @@ impl Activation {
 }
 
 /// The kernel of an activation.
-pub(crate) fn kernel<S: Simd>(f: Activation) -> ActivateFn<S::T> {
+pub(crate) fn kernel<S: Elementwise>(f: Activation) -> ActivateFn<S::T> {
     match f {
         Activation::Tanh => activate::<S, Tanh>,
         Activation::Sigmoid => activate::<S, Sigmoid>,
@@ -49,11 +49,27 @@ pub(crate) fn kernel<S: Simd>(f: Activation) -> ActivateFn<S::T> {
     }
 }
 
+/// A function of [`Math`] as one of its own.
+macro_rules! function {
+    ($($name:ident $method:ident),*) => {
+        $(
+            struct $name;
+            impl Function for $name {
+                #[inline(always)]
+                fn of<E: Vectors>(math: &mut Math<'_, E>, x: E::V) -> E::V {
+                    math.$method(x)
+                }
+            }
+        )*
+    };
+}
+function!(Tanh tanh, Sigmoid sigmoid, Exp exp, Softplus softplus);
+
 /// See [`ActivateFn`].
 ///
 /// # Safety
 /// See [`ActivateFn`].
-unsafe extern "C" fn activate<S: Simd, F: LaneFunction>(
+pub(crate) unsafe extern "C" fn activate<S: Elementwise, F: Function>(
     rows: usize,
     n: usize,
     x: *const S::T,
@@ -80,7 +96,7 @@ unsafe extern "C" fn activate<S: Simd, F: LaneFunction>(
     unsafe { S::vectorize(op) }
 }
 
-struct Activate<S: Simd, F> {
+struct Activate<S: Elementwise, F> {
     rows: usize,
     n: usize,
     x: *const S::T,
@@ -90,7 +106,7 @@ struct Activate<S: Simd, F> {
     set: PhantomData<(S, F)>,
 }
 
-impl<S: Simd, F: LaneFunction> SimdOp for Activate<S, F> {
+impl<S: Elementwise, F: Function> SimdOp for Activate<S, F> {
     #[inline(always)]
     unsafe fn run(self) {
         let n = self.n;
@@ -101,11 +117,12 @@ impl<S: Simd, F: LaneFunction> SimdOp for Activate<S, F> {
                 let (x, y) = (self.x.add(r * self.ldx), self.y.add(r * self.ldy));
                 let mut j = 0;
                 while n - j >= S::LANES {
-                    S::store(y.add(j), F::of::<S>(S::load(x.add(j))));
+                    S::store(y.add(j), maths::of::<S, F>(S::load(x.add(j))));
                     j += S::LANES;
                 }
                 if j < n {
-                    S::store_part(y.add(j), n - j, F::of::<S>(S::load_part(x.add(j), n - j)));
+                    let last = S::load_part(x.add(j), n - j);
+                    S::store_part(y.add(j), n - j, maths::of::<S, F>(last));
                 }
             }
         }

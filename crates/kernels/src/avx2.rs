@@ -3,8 +3,9 @@
 //! Invariant: used only through `crate::kernels_for`, which checks the machine.
 
 use crate::Isa;
-use crate::simd::Simd;
-use crate::x86::one_instruction;
+use crate::maths::{Compare, Rounding};
+use crate::simd::{Elementwise, Simd};
+use crate::x86::{elementwise, one_instruction};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -40,11 +41,6 @@ impl Simd for Avx2<f32> {
     unsafe fn store_part(p: *mut f32, n: usize, v: __m256) {
         // SAFETY: the caller guarantees n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskstore_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()), v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn low_bits_to_exponent(v: __m256) -> __m256 {
-        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v)))
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -158,11 +154,6 @@ impl Simd for Avx2<f64> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn low_bits_to_exponent(v: __m256d) -> __m256d {
-        _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(v)))
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
     unsafe fn sums(v: [__m256d; 8]) -> [f64; 8] {
         sums_pd(v)
     }
@@ -226,11 +217,29 @@ impl Simd for Avx2<f64> {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
-    let low = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-    let high = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    // halves[i]: four sums of two numbers of v[i], then of v[i + 4].
+    let mut halves = [_mm256_setzero_ps(); 4];
+    for (i, halves) in halves.iter_mut().enumerate() {
+        *halves = _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(v[i], v[i + 4]),
+            _mm256_permute2f128_ps::<0x31>(v[i], v[i + 4]),
+        );
+    }
+    // Two sums of v[2i], two of v[2i + 1], then those of v[2i + 4] and v[2i + 5].
+    let quarters = |a: __m256, b: __m256| {
+        let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+        _mm256_add_ps(
+            _mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)),
+        )
+    };
+    let (low, high) = (
+        quarters(halves[0], halves[1]),
+        quarters(halves[2], halves[3]),
+    );
     let sum = _mm256_add_ps(
-        _mm256_permute2f128_ps::<0x20>(low, high),
-        _mm256_permute2f128_ps::<0x31>(low, high),
+        _mm256_shuffle_ps::<0b10_00_10_00>(low, high),
+        _mm256_shuffle_ps::<0b11_01_11_01>(low, high),
     );
     let mut out = [0.0; 8];
     // SAFETY: `out` holds 8 elements.
@@ -244,16 +253,103 @@ pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
 pub(crate) fn sums_pd(v: [__m256d; 8]) -> [f64; 8] {
     let mut out = [0.0; 8];
     for i in 0..2 {
-        let (low, high) = (
-            _mm256_hadd_pd(v[4 * i], v[4 * i + 1]),
-            _mm256_hadd_pd(v[4 * i + 2], v[4 * i + 3]),
-        );
-        let sum = _mm256_add_pd(
-            _mm256_permute2f128_pd::<0x20>(low, high),
-            _mm256_permute2f128_pd::<0x31>(low, high),
-        );
+        // Two sums of a register, then of the fourth after it.
+        let halves = |i: usize| {
+            _mm256_add_pd(
+                _mm256_permute2f128_pd::<0x20>(v[i], v[i + 4]),
+                _mm256_permute2f128_pd::<0x31>(v[i], v[i + 4]),
+            )
+        };
+        let (even, odd) = (halves(2 * i), halves(2 * i + 1));
+        let sum = _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd));
         // SAFETY: `out` holds 8 elements; these are four of them.
-        unsafe { _mm256_storeu_pd(out.as_mut_ptr().add(4 * i), sum) };
+        unsafe {
+            _mm_storeu_pd(out.as_mut_ptr().add(2 * i), _mm256_castpd256_pd128(sum));
+            _mm_storeu_pd(
+                out.as_mut_ptr().add(2 * i + 4),
+                _mm256_extractf128_pd::<1>(sum),
+            );
+        }
     }
     out
+}
+
+impl Elementwise for Avx2<f32> {
+    /// All bits of an element, or none.
+    type M = __m256;
+
+    elementwise!(
+        "avx2,fma", __m256; _mm256_fnmadd_ps, _mm256_sqrt_ps, _mm256_round_ps, _mm256_cmp_ps;
+        and _mm256_and_ps, or _mm256_or_ps, xor _mm256_xor_ps;
+        _mm256_castps_si256, _mm256_castsi256_ps; iadd _mm256_add_epi32, isub _mm256_sub_epi32;
+        shl _mm256_sll_epi32, shr _mm256_srl_epi32;
+        both _mm256_and_ps, either _mm256_or_ps
+    );
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn iequal(a: __m256, b: __m256) -> __m256 {
+        let equal = _mm256_cmpeq_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b));
+        _mm256_castsi256_ps(equal)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn without(a: __m256, b: __m256) -> __m256 {
+        _mm256_andnot_ps(b, a)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn blend(mask: __m256, a: __m256, b: __m256) -> __m256 {
+        _mm256_blendv_ps(b, a, mask)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn masked(mask: __m256, v: __m256) -> __m256 {
+        _mm256_and_ps(mask, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn unmasked(mask: __m256, v: __m256) -> __m256 {
+        _mm256_andnot_ps(mask, v)
+    }
+}
+
+impl Elementwise for Avx2<f64> {
+    /// All bits of an element, or none.
+    type M = __m256d;
+
+    elementwise!(
+        "avx2,fma", __m256d; _mm256_fnmadd_pd, _mm256_sqrt_pd, _mm256_round_pd, _mm256_cmp_pd;
+        and _mm256_and_pd, or _mm256_or_pd, xor _mm256_xor_pd;
+        _mm256_castpd_si256, _mm256_castsi256_pd; iadd _mm256_add_epi64, isub _mm256_sub_epi64;
+        shl _mm256_sll_epi64, shr _mm256_srl_epi64;
+        both _mm256_and_pd, either _mm256_or_pd
+    );
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn iequal(a: __m256d, b: __m256d) -> __m256d {
+        let equal = _mm256_cmpeq_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
+        _mm256_castsi256_pd(equal)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn without(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_andnot_pd(b, a)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn blend(mask: __m256d, a: __m256d, b: __m256d) -> __m256d {
+        _mm256_blendv_pd(b, a, mask)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn masked(mask: __m256d, v: __m256d) -> __m256d {
+        _mm256_and_pd(mask, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn unmasked(mask: __m256d, v: __m256d) -> __m256d {
+        _mm256_andnot_pd(mask, v)
+    }
 }

@@ -5,8 +5,9 @@
 
 use crate::Isa;
 use crate::avx2::{sums_pd, sums_ps};
-use crate::simd::Simd;
-use crate::x86::one_instruction;
+use crate::maths::{Compare, Rounding};
+use crate::simd::{Elementwise, Simd};
+use crate::x86::{elementwise, one_instruction};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -39,11 +40,6 @@ impl Simd for Avx512<f32> {
     unsafe fn store_part(p: *mut f32, n: usize, v: __m512) {
         // SAFETY: the caller guarantees n < 16 elements; masked-off lanes are not accessed.
         unsafe { _mm512_mask_storeu_ps(p, (1u16 << n) - 1, v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn low_bits_to_exponent(v: __m512) -> __m512 {
-        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(v)))
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
@@ -155,11 +151,6 @@ impl Simd for Avx512<f64> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn low_bits_to_exponent(v: __m512d) -> __m512d {
-        _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(v)))
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn sums(v: [__m512d; 8]) -> [f64; 8] {
         let mut half = [_mm256_setzero_pd(); 8];
         for i in 0..8 {
@@ -238,4 +229,80 @@ fn transpose_lanes([a, b, c, d]: [__m512d; 4]) -> [__m512d; 4] {
         _mm512_shuffle_f64x2::<ODD>(ab0, cd0),
         _mm512_shuffle_f64x2::<ODD>(ab1, cd1),
     ]
+}
+
+impl Elementwise for Avx512<f32> {
+    type M = __mmask16;
+
+    elementwise!(
+        "avx512f,avx512dq,avx512vl,avx2,fma", __m512; _mm512_fnmadd_ps, _mm512_sqrt_ps, _mm512_roundscale_ps, _mm512_cmp_ps_mask;
+        and _mm512_and_ps, or _mm512_or_ps, xor _mm512_xor_ps;
+        _mm512_castps_si512, _mm512_castsi512_ps; iadd _mm512_add_epi32, isub _mm512_sub_epi32;
+        shl _mm512_sll_epi32, shr _mm512_srl_epi32;
+        both _kand_mask16, either _kor_mask16
+    );
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn iequal(a: __m512, b: __m512) -> __mmask16 {
+        _mm512_cmpeq_epi32_mask(_mm512_castps_si512(a), _mm512_castps_si512(b))
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn without(a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & !b
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn blend(mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        _mm512_mask_blend_ps(mask, b, a)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn masked(mask: __mmask16, v: __m512) -> __m512 {
+        _mm512_maskz_mov_ps(mask, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn unmasked(mask: __mmask16, v: __m512) -> __m512 {
+        _mm512_maskz_mov_ps(!mask, v)
+    }
+}
+
+impl Elementwise for Avx512<f64> {
+    type M = __mmask8;
+
+    elementwise!(
+        "avx512f,avx512dq,avx512vl,avx2,fma", __m512d; _mm512_fnmadd_pd, _mm512_sqrt_pd, _mm512_roundscale_pd, _mm512_cmp_pd_mask;
+        and _mm512_and_pd, or _mm512_or_pd, xor _mm512_xor_pd;
+        _mm512_castpd_si512, _mm512_castsi512_pd; iadd _mm512_add_epi64, isub _mm512_sub_epi64;
+        shl _mm512_sll_epi64, shr _mm512_srl_epi64;
+        both _kand_mask8, either _kor_mask8
+    );
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn iequal(a: __m512d, b: __m512d) -> __mmask8 {
+        _mm512_cmpeq_epi64_mask(_mm512_castpd_si512(a), _mm512_castpd_si512(b))
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn without(a: __mmask8, b: __mmask8) -> __mmask8 {
+        a & !b
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn blend(mask: __mmask8, a: __m512d, b: __m512d) -> __m512d {
+        _mm512_mask_blend_pd(mask, b, a)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn masked(mask: __mmask8, v: __m512d) -> __m512d {
+        _mm512_maskz_mov_pd(mask, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn unmasked(mask: __mmask8, v: __m512d) -> __m512d {
+        _mm512_maskz_mov_pd(!mask, v)
+    }
 }

@@ -4,8 +4,9 @@
 //!
 //! Invariant: nothing in this module's public API can access memory out of bounds: a wrong length panics.
 
+use crate::maths::Function;
 use crate::types::{Block, Weights};
-use crate::{Activation, Kernels, SimdElement};
+use crate::{ActivateFn, Activation, Kernels, SimdElement};
 use std::alloc::{Layout, alloc_zeroed};
 use std::fmt;
 use std::marker::PhantomData;
@@ -324,8 +325,24 @@ pub fn sum_rows<T: SimdElement>(
 /// # Panics
 /// If `x` and `y` differ in length.
 pub fn activate<T: SimdElement>(kernels: &'static Kernels<T>, f: Activation, x: &[T], y: &mut [T]) {
+    // SAFETY: it is a kernel of an instruction set that the machine has.
+    unsafe { one_row(kernels.activation(f), x, y) }
+}
+
+/// As [`activate`], with any function.
+///
+/// # Panics
+/// If `x` and `y` differ in length.
+pub fn apply<T: SimdElement, F: Function>(kernels: &'static Kernels<T>, x: &[T], y: &mut [T]) {
+    // SAFETY: it is a kernel of an instruction set that the machine has.
+    unsafe { one_row(kernels.function::<F>(), x, y) }
+}
+
+/// # Safety
+/// `f` must be a kernel of an instruction set that the machine has.
+unsafe fn one_row<T: SimdElement>(f: ActivateFn<T>, x: &[T], y: &mut [T]) {
     let n = x.len();
     assert_eq!(n, y.len(), "f goes from as many elements to as many");
-    // SAFETY: the length was checked, and `Kernels` exist only for instruction sets that the machine has.
-    unsafe { kernels.activation(f)(1, n, x.as_ptr(), n, y.as_mut_ptr(), n) }
+    // SAFETY: the length was checked.
+    unsafe { f(1, n, x.as_ptr(), n, y.as_mut_ptr(), n) }
 }

@@ -36,7 +36,8 @@
 //!
 //! One file per instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
 //! written once over it (`product`, `row`, `extra`, `unpacked`, `matvec`, `pack`, `outer`, `narrow`, `terms`, `rows`, `sum`, on the tiles of
-//! `micro`), and so are the activations (`activate`, `functions`, `coefficients`).
+//! `micro`), and so are the activations (`activate`), of functions that [`maths`] writes
+//! once for kernels and emitted code.
 
 mod activate;
 #[cfg(target_arch = "x86_64")]
@@ -45,16 +46,14 @@ mod avx2;
 mod avx512;
 mod bf16;
 mod buffer;
-mod coefficients;
 mod extra;
-mod functions;
+pub mod maths;
 mod matvec;
 mod micro;
 mod narrow;
 mod outer;
 mod pack;
 pub mod peak;
-pub mod polynomials;
 mod portable;
 mod product;
 mod row;
@@ -70,7 +69,8 @@ mod x86;
 pub use activate::Activation;
 pub use bf16::Bf16Unit;
 pub use buffer::{
-    AlignedBuffer, BlockSlice, CACHE_LINE, Packed, TooMany, activate, product_unpacked, sum_rows,
+    AlignedBuffer, BlockSlice, CACHE_LINE, Packed, TooMany, activate, apply, product_unpacked,
+    sum_rows,
 };
 pub use extra::whole;
 pub use types::{
@@ -78,6 +78,7 @@ pub use types::{
     StridedBlock, Weights,
 };
 
+use maths::Function;
 use std::fmt;
 
 /// The kernels for T of one instruction set, if the machine supports it.
@@ -200,7 +201,7 @@ pub type ActivateFn<T> =
     unsafe extern "C" fn(rows: usize, n: usize, x: *const T, ldx: usize, y: *mut T, ldy: usize);
 
 impl<T: SimdElement> Kernels<T> {
-    const fn of<S: simd::Simd<T = T>>() -> Self {
+    const fn of<S: simd::Elementwise<T = T>>() -> Self {
         Self {
             isa: S::ISA,
             panel: S::NR,
@@ -220,6 +221,11 @@ impl<T: SimdElement> Kernels<T> {
     /// y = f(x), element by element, over rows.
     pub fn activation(&self, f: Activation) -> ActivateFn<T> {
         (self.activate)(f)
+    }
+
+    /// y = f(x), element by element, over rows, for any function.
+    pub fn function<F: Function>(&self) -> ActivateFn<T> {
+        T::function::<F>(self.isa)
     }
 
     /// Elements of the packing of a matrix [rows, cols]: the product's columns in whole panels, but for a few columns beyond
@@ -343,7 +349,8 @@ impl SimdElement for f64 {
 }
 
 mod sealed {
-    use super::{Isa, Kernels, SimdElement};
+    use super::{ActivateFn, Function, Isa, Kernels, SimdElement};
+    use crate::activate::activate;
     use crate::portable::Portable;
     #[cfg(target_arch = "x86_64")]
     use crate::{avx2::Avx2, avx512::Avx512};
@@ -354,35 +361,40 @@ mod sealed {
         fn kernels_for(isa: Isa) -> Option<&'static Kernels<Self>>
         where
             Self: SimdElement;
+
+        /// The kernel of a function.
+        fn function<F: Function>(isa: Isa) -> ActivateFn<Self>;
     }
 
-    impl Tables for f32 {
-        fn kernels_for(isa: Isa) -> Option<&'static Kernels<f32>> {
-            let kernels: &'static Kernels<f32> = match isa {
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => const { &Kernels::of::<Avx512<f32>>() },
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => const { &Kernels::of::<Avx2<f32>>() },
-                #[cfg(not(target_arch = "x86_64"))]
-                Isa::Avx512 | Isa::Avx2 => return None,
-                Isa::Portable => const { &Kernels::of::<Portable<f32, 4>>() },
-            };
-            isa.available().then_some(kernels)
-        }
-    }
+    macro_rules! tables {
+        ($t:ty, $lanes:literal) => {
+            impl Tables for $t {
+                fn kernels_for(isa: Isa) -> Option<&'static Kernels<$t>> {
+                    let kernels: &'static Kernels<$t> = match isa {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512 => const { &Kernels::of::<Avx512<$t>>() },
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 => const { &Kernels::of::<Avx2<$t>>() },
+                        #[cfg(not(target_arch = "x86_64"))]
+                        Isa::Avx512 | Isa::Avx2 => return None,
+                        Isa::Portable => const { &Kernels::of::<Portable<$t, $lanes>>() },
+                    };
+                    isa.available().then_some(kernels)
+                }
 
-    impl Tables for f64 {
-        fn kernels_for(isa: Isa) -> Option<&'static Kernels<f64>> {
-            let kernels: &'static Kernels<f64> = match isa {
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => const { &Kernels::of::<Avx512<f64>>() },
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => const { &Kernels::of::<Avx2<f64>>() },
-                #[cfg(not(target_arch = "x86_64"))]
-                Isa::Avx512 | Isa::Avx2 => return None,
-                Isa::Portable => const { &Kernels::of::<Portable<f64, 2>>() },
-            };
-            isa.available().then_some(kernels)
-        }
+                fn function<F: Function>(isa: Isa) -> ActivateFn<$t> {
+                    match isa {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512 => activate::<Avx512<$t>, F>,
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 => activate::<Avx2<$t>, F>,
+                        // Others have no kernels that could ask.
+                        _ => activate::<Portable<$t, $lanes>, F>,
+                    }
+                }
+            }
+        };
     }
+    tables!(f32, 4);
+    tables!(f64, 2);
 }

@@ -1,12 +1,11 @@
 //! M x and Mᵀ x for one row-major matrix: products with a matrix that a row has of its own.
 //!
-//! Invariant: an element has the same bits on AVX2 and AVX-512. A dot product is summed in 64 bytes of partial sums,
-//! which are halved until one is left; a sum of rows takes them by eight, in two chains.
+//! Invariant: an element has the same bits on every instruction set that fuses multiply and add, and those of emitted
+//! code: a dot product is summed in 64 bytes of partial sums, which are halved until one is left. A sum of rows takes them by
+//! eight, in two chains.
 
-use crate::micro::SumStart;
 use crate::simd::{Simd, SimdOp};
-use crate::types::Block;
-use crate::unpacked::{self, Way};
+use crate::unpacked;
 use std::marker::PhantomData;
 
 /// Bytes of partial sums.
@@ -52,20 +51,8 @@ pub(crate) unsafe extern "C" fn matvec_transposed<S: Simd>(
     x: *const S::T,
     y: *mut S::T,
 ) {
-    let whole = Block {
-        ptr: m,
-        ld: cols,
-        row: 0,
-        col: 0,
-        rows,
-        cols,
-    };
-    let way = Way {
-        backward: false,
-        in_order: true,
-    };
-    // SAFETY: guaranteed by the caller; there is one row of A and of C.
-    unsafe { unpacked::product::<S>(true, way, rows, &[whole], 1, x, 0, SumStart::Zero, y, 0) }
+    // SAFETY: guaranteed by the caller.
+    unsafe { unpacked::transposed::<S>(rows, cols, m, x, y) }
 }
 
 struct Dots<S: Simd> {
@@ -139,12 +126,20 @@ impl<S: Simd> Dots<S> {
                     }
                 }
             }
+            // The first and the fourth after it share instructions, so that four take as many as half of eight.
+            const PLACES: [usize; TOGETHER] = [0, 1, 4, 5];
             let mut all = [S::zero(); 8];
-            for (all, sum) in all.iter_mut().zip(&sums) {
-                *all = sum[0];
+            for (place, sum) in PLACES.into_iter().zip(&sums) {
+                all[place] = sum[0];
             }
             let found = S::sums(all);
-            self.y.add(r).copy_from_nonoverlapping(found.as_ptr(), Q);
+            let y = self.y.add(r);
+            if Q == TOGETHER {
+                y.copy_from_nonoverlapping(found.as_ptr(), 2);
+                y.add(2).copy_from_nonoverlapping(found[4..].as_ptr(), 2);
+            } else {
+                y.copy_from_nonoverlapping(found.as_ptr(), Q);
+            }
         }
         Q
     }

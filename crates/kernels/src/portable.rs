@@ -5,8 +5,9 @@
 //! same in every kernel and build: a target's bits do not depend on compiler flags.
 
 use crate::Isa;
-use crate::coefficients::Coefficients;
-use crate::simd::{Simd, SimdOp};
+use crate::maths::{Compare, Rounding};
+use crate::simd::{Elementwise, Scalar, Simd, SimdOp};
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 /// `N` elements, 16 bytes in total.
@@ -17,7 +18,7 @@ pub(crate) struct Portable<T, const N: usize>(PhantomData<T>);
 #[repr(C, align(16))]
 pub(crate) struct Lanes<T, const N: usize>([T; N]);
 
-impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
+impl<T: Scalar, const N: usize> Simd for Portable<T, N> {
     type T = T;
     type V = Lanes<T, N>;
     const ISA: Isa = Isa::Portable;
@@ -142,16 +143,17 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
         v
     }
     #[inline(always)]
-    unsafe fn low_bits_to_exponent(v: Lanes<T, N>) -> Lanes<T, N> {
-        Lanes(v.0.map(T::low_bits_to_exponent))
-    }
-    #[inline(always)]
     unsafe fn sums(v: [Lanes<T, N>; 8]) -> [T; 8] {
         let mut out = [T::default(); 8];
         for (o, v) in out.iter_mut().zip(v) {
-            for x in v.0 {
-                *o = *o + x;
+            let (mut sums, mut n) = (v.0, N);
+            while n > 1 {
+                n /= 2;
+                for i in 0..n {
+                    sums[i] = sums[i] + sums[i + n];
+                }
             }
+            *o = sums[0];
         }
         out
     }
@@ -184,5 +186,116 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
                 unsafe { *dst.add(j * ldd + i) = *src.add(i * ld + j) };
             }
         }
+    }
+}
+
+impl<T: Scalar, const N: usize> Lanes<T, N> {
+    /// An operation on the bits of each element.
+    #[inline(always)]
+    fn bits(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        let mut v = self;
+        for i in 0..N {
+            v.0[i] = T::of_bits(f(self.0[i].bits(), other.0[i].bits()));
+        }
+        v
+    }
+
+    /// A question about each element.
+    #[inline(always)]
+    fn mask(self, other: Self, f: impl Fn(T, T) -> bool) -> [bool; N] {
+        std::array::from_fn(|i| f(self.0[i], other.0[i]))
+    }
+}
+
+impl<T: Scalar, const N: usize> Elementwise for Portable<T, N> {
+    type M = [bool; N];
+
+    #[inline(always)]
+    unsafe fn fnma(a: Lanes<T, N>, b: Lanes<T, N>, c: Lanes<T, N>) -> Lanes<T, N> {
+        // SAFETY: nothing is needed.
+        unsafe { Self::fma(Lanes(a.0.map(T::neg)), b, c) }
+    }
+    #[inline(always)]
+    unsafe fn sqrt(v: Lanes<T, N>) -> Lanes<T, N> {
+        Lanes(v.0.map(T::sqrt))
+    }
+    #[inline(always)]
+    unsafe fn round(how: Rounding, v: Lanes<T, N>) -> Lanes<T, N> {
+        let mut r = v;
+        for i in 0..N {
+            r.0[i] = v.0[i].round(how);
+        }
+        r
+    }
+    #[inline(always)]
+    unsafe fn and(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        a.bits(b, |a, b| a & b)
+    }
+    #[inline(always)]
+    unsafe fn or(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        a.bits(b, |a, b| a | b)
+    }
+    #[inline(always)]
+    unsafe fn xor(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        a.bits(b, |a, b| a ^ b)
+    }
+    #[inline(always)]
+    unsafe fn iadd(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        a.bits(b, u64::wrapping_add)
+    }
+    #[inline(always)]
+    unsafe fn isub(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        a.bits(b, u64::wrapping_sub)
+    }
+    #[inline(always)]
+    unsafe fn shl(v: Lanes<T, N>, by: u32) -> Lanes<T, N> {
+        v.bits(v, |v, _| v << by)
+    }
+    #[inline(always)]
+    unsafe fn shr(v: Lanes<T, N>, by: u32) -> Lanes<T, N> {
+        v.bits(v, |v, _| v >> by)
+    }
+    #[inline(always)]
+    unsafe fn compare(how: Compare, a: Lanes<T, N>, b: Lanes<T, N>) -> [bool; N] {
+        a.mask(b, |a, b| match how {
+            Compare::Equal => a == b,
+            Compare::Less => a < b,
+            Compare::LessOrEqual => a <= b,
+            Compare::NotEqual => a != b,
+            Compare::NotLess => a.partial_cmp(&b) != Some(Ordering::Less),
+            Compare::Unordered => a.partial_cmp(&b).is_none(),
+        })
+    }
+    #[inline(always)]
+    unsafe fn iequal(a: Lanes<T, N>, b: Lanes<T, N>) -> [bool; N] {
+        a.mask(b, |a, b| a.bits() == b.bits())
+    }
+    #[inline(always)]
+    unsafe fn both(a: [bool; N], b: [bool; N]) -> [bool; N] {
+        std::array::from_fn(|i| a[i] & b[i])
+    }
+    #[inline(always)]
+    unsafe fn either(a: [bool; N], b: [bool; N]) -> [bool; N] {
+        std::array::from_fn(|i| a[i] | b[i])
+    }
+    #[inline(always)]
+    unsafe fn without(a: [bool; N], b: [bool; N]) -> [bool; N] {
+        std::array::from_fn(|i| a[i] & !b[i])
+    }
+    #[inline(always)]
+    unsafe fn blend(mask: [bool; N], a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        Lanes(std::array::from_fn(
+            |i| if mask[i] { a.0[i] } else { b.0[i] },
+        ))
+    }
+    #[inline(always)]
+    unsafe fn masked(mask: [bool; N], v: Lanes<T, N>) -> Lanes<T, N> {
+        // SAFETY: nothing is needed.
+        unsafe { Self::blend(mask, v, Self::zero()) }
+    }
+    #[inline(always)]
+    unsafe fn unmasked(mask: [bool; N], v: Lanes<T, N>) -> Lanes<T, N> {
+        // SAFETY: nothing is needed.
+        unsafe { Self::blend(mask, Self::zero(), v) }
     }
 }

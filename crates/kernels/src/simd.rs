@@ -8,7 +8,9 @@
 //! has the instruction set (`crate::Isa::available`).
 
 use crate::Isa;
-use crate::coefficients::Coefficients;
+use crate::SimdElement;
+use crate::maths::{Compare, Lane, Rounding};
+use std::ops::{Div, Neg, Sub};
 
 /// An operation whose body is compiled for an instruction set. Implementations are `#[inline(always)]`.
 pub(crate) trait SimdOp {
@@ -24,7 +26,7 @@ pub(crate) trait SimdOp {
 /// All need the instruction set. `load` and `store` need `LANES` accessible elements, the `_part` forms the first `n` only.
 pub(crate) trait Simd: Sized + 'static {
     /// The element.
-    type T: Coefficients;
+    type T: Scalar;
     /// A register of `LANES` elements.
     type V: Copy;
     /// Which set this is.
@@ -59,14 +61,12 @@ pub(crate) trait Simd: Sized + 'static {
     /// The larger one; b if either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// The lowest bits of a number moved to the exponent and sign fields, with zeros in the mantissa.
-    unsafe fn low_bits_to_exponent(v: Self::V) -> Self::V;
     /// Whether any lane other than 0 may have the size of the least normal number of single precision or less.
     #[inline(always)]
     unsafe fn any_tiny(_: Self::V) -> bool {
         true
     }
-    /// The sum over the lanes of each of eight registers, in the same order for each.
+    /// The sum over the lanes of each of eight registers: halves are added until one is left.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
     /// 16 bytes of elements, repeated over the register.
     unsafe fn repeat(p: *const Self::T) -> Self::V;
@@ -103,6 +103,84 @@ pub(crate) trait Simd: Sized + 'static {
         }
     }
 }
+
+/// The operations of [`Vectors`](crate::maths::Vectors) that only element-wise maths needs: roundings, bits, integers of an
+/// element's width, and choices.
+///
+/// # Safety of the methods
+/// All need the instruction set.
+pub(crate) trait Elementwise: Simd {
+    /// A choice for each element.
+    type M: Copy;
+
+    /// c − a·b, as `fma`.
+    unsafe fn fnma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn sqrt(v: Self::V) -> Self::V;
+    unsafe fn round(how: Rounding, v: Self::V) -> Self::V;
+    unsafe fn and(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn or(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn xor(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn iadd(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn isub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn shl(v: Self::V, by: u32) -> Self::V;
+    unsafe fn shr(v: Self::V, by: u32) -> Self::V;
+    unsafe fn compare(how: Compare, a: Self::V, b: Self::V) -> Self::M;
+    unsafe fn iequal(a: Self::V, b: Self::V) -> Self::M;
+    unsafe fn both(a: Self::M, b: Self::M) -> Self::M;
+    unsafe fn either(a: Self::M, b: Self::M) -> Self::M;
+    /// The first and not the second.
+    unsafe fn without(a: Self::M, b: Self::M) -> Self::M;
+    /// a where the mask holds, else b.
+    unsafe fn blend(mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// v where the mask holds, else 0.
+    unsafe fn masked(mask: Self::M, v: Self::V) -> Self::V;
+    /// v where the mask does not hold, else 0.
+    unsafe fn unmasked(mask: Self::M, v: Self::V) -> Self::V;
+}
+
+/// One element.
+pub(crate) trait Scalar:
+    SimdElement + Neg<Output = Self> + Sub<Output = Self> + Div<Output = Self>
+{
+    /// Which type it is.
+    const LANE: Lane;
+    /// The number of these bits; those beyond its width do not count.
+    fn of_bits(bits: u64) -> Self;
+    /// Its bits, zeros above them.
+    fn bits(self) -> u64;
+    fn sqrt(self) -> Self;
+    fn round(self, how: Rounding) -> Self;
+}
+
+macro_rules! scalar {
+    ($t:ident, $lane:expr, $bits:ty) => {
+        impl Scalar for $t {
+            const LANE: Lane = $lane;
+            #[inline(always)]
+            fn of_bits(bits: u64) -> $t {
+                $t::from_bits(bits as $bits)
+            }
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                self.to_bits().into()
+            }
+            #[inline(always)]
+            fn sqrt(self) -> $t {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn round(self, how: Rounding) -> $t {
+                match how {
+                    Rounding::Floor => self.floor(),
+                    Rounding::Ceil => self.ceil(),
+                    Rounding::Nearest => self.round_ties_even(),
+                }
+            }
+        }
+    };
+}
+scalar!(f32, Lane::F32, u32);
+scalar!(f64, Lane::F64, u64);
 
 /// Prefetches the cache line at `p`; any address is allowed.
 #[inline(always)]

@@ -10,10 +10,10 @@ use crate::bf16::Bf16Unit;
 pub const ADD: u32 = 1;
 /// Flag for a product's last argument: read the weights from their end. If weights exceed a cache and are used
 /// repeatedly, reading every other time from the end is faster, because the most recently read part is still cached.
-/// Packed, it changes no result; unpacked, sums have another order.
+/// It changes no result but that of unpacked transposed weights, whose sums then have another order.
 pub const BACKWARD: u32 = 2;
 /// Flag for a product's last argument: sums have one order whatever [`BACKWARD`] says, so that a result does not depend
-/// on the number of products before. Unpacked weights are then read from their end only as far as that allows.
+/// on the number of products before. Unpacked transposed weights are then read forward.
 pub const IN_ORDER: u32 = 4;
 
 /// One row-major block of a larger matrix [R, C], by the address of its first element.

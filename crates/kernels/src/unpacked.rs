@@ -6,7 +6,9 @@
 //! Weights that do not fit L2 benefit from being read from their end every other time (`backward`): the most recently
 //! read part is still cached.
 //!
-//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of
+//! Invariant: an element of C depends on its own row of A, not on m. A dot product with a block is summed in a
+//! register of partial sums, each an ascending chain, which are halved until one is left: on AVX-512 that is the order
+//! of all folds of the project. A sum of rows takes them by eight, in two chains; its order is fixed by the list of
 //! blocks and, unless it is to be in order, the direction in which they are read.
 
 use crate::micro::SumStart;
@@ -19,8 +21,8 @@ use std::marker::PhantomData;
 pub(crate) struct Way {
     /// From their end.
     pub(crate) backward: bool,
-    /// Sums have the same order in both directions: blocks that add to a sum are read forward, and the rows of a
-    /// transposed block, which are its terms.
+    /// Sums of rows have the same order in both directions: transposed blocks are read forward. Dot products have one
+    /// order anyway.
     pub(crate) in_order: bool,
 }
 
@@ -48,14 +50,15 @@ pub(crate) unsafe fn product<S: Simd>(
     // Blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
     for first in [true, false] {
         for i in 0..blocks.len() {
-            let from_end = backward && (first || !in_order);
+            // Blocks that add to a dot product do it in their order.
+            let from_end = backward && (first || transposed);
             let w = blocks[if from_end { blocks.len() - 1 - i } else { i }];
             let (k0, j0, terms) = if transposed {
                 (w.row, w.col, w.rows)
             } else {
                 (w.col, w.row, w.cols)
             };
-            let begins = match backward && !in_order {
+            let begins = match backward && transposed {
                 true => k0 + terms == k,
                 false => k0 == 0,
             };
@@ -85,6 +88,40 @@ pub(crate) unsafe fn product<S: Simd>(
             }
         }
     }
+}
+
+/// y = Mᵀ x for a whole matrix, as [`product`] of one row and one block.
+///
+/// # Safety
+/// See [`crate::MatVecFn`].
+#[inline(always)]
+pub(crate) unsafe fn transposed<S: Simd>(
+    rows: usize,
+    cols: usize,
+    m: *const S::T,
+    x: *const S::T,
+    y: *mut S::T,
+) {
+    let product = BlockProduct::<S> {
+        w: Block {
+            ptr: m,
+            ld: cols,
+            row: 0,
+            col: 0,
+            rows,
+            cols,
+        },
+        backward: false,
+        m: 1,
+        a: x,
+        lda: 0,
+        start: SumStart::Zero,
+        c: y,
+        ldc: 0,
+        set: PhantomData,
+    };
+    // SAFETY: guaranteed by the caller.
+    unsafe { S::vectorize(Sums(product)) }
 }
 
 /// An operation on a block's rows, a few at a time.

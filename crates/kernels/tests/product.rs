@@ -193,8 +193,8 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
             prop_assert_eq!(&got.get()[between.clone()], &c[between]);
         }
     }
-    // A row alone has the same bits, whichever way packed weights are gone through. Sums of unpacked ones have another order
-    // from their end, which does not depend on m either, unless they are to be in order.
+    // A row alone has the same bits, whichever way weights are gone through. Sums of rows of unpacked transposed ones have
+    // another order from their end, which does not depend on m either, unless they are to be in order.
     let mut turned = Guarded::new(&c, at_end);
     run(m, a.ptr(), turned.ptr_mut(), BACKWARD);
     prop_assert!(turned.untouched_around());
@@ -203,7 +203,7 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
         let mut alone = Guarded::new(&c[i * ldc..i * ldc + n], at_end);
         run(1, a.get()[i * lda..].as_ptr(), alone.ptr_mut(), way);
         prop_assert!(alone.untouched_around());
-        let other = way == BACKWARD && !packed;
+        let other = way == BACKWARD && transposed && !packed;
         let all = if other { &turned } else { &got };
         let row = &all.get()[i * ldc..i * ldc + n];
         prop_assert_eq!(alone.get(), row, "row {} alone, {}", i, way);
@@ -245,6 +245,18 @@ proptest! {
     }
 
     #[test]
+    fn dot_products_with_weights_as_they_are_have_their_order_to_the_bit(m in 0..4usize, rows in size(), cols in size(), add: bool, seed: u64) {
+        for isa in Isa::ALL {
+            if let Some(kernels) = kernels_for::<f32>(isa) {
+                check_fold(kernels, (m, rows, cols), add, seed)?;
+            }
+            if let Some(kernels) = kernels_for::<f64>(isa) {
+                check_fold(kernels, (m, rows, cols), add, seed)?;
+            }
+        }
+    }
+
+    #[test]
     fn sum_rows_is_the_naive_sum(steps in 0..5usize, rows in 0..5usize, n in prop_oneof![size(), 100..300usize], gaps in any::<(u8, u8)>(), add: bool, seed: u64) {
         for isa in Isa::ALL {
             if let Some(kernels) = kernels_for::<f32>(isa) {
@@ -255,6 +267,70 @@ proptest! {
             }
         }
     }
+}
+
+/// So many bytes of partial sums, each an ascending chain; halves are added until one is left.
+fn fold<T: Element>(isa: Isa, bytes: usize, w: &[T], x: &[T]) -> T {
+    let fused = match isa {
+        Isa::Avx512 | Isa::Avx2 => true,
+        Isa::Portable => cfg!(any(
+            target_arch = "aarch64",
+            target_arch = "s390x",
+            target_arch = "riscv64"
+        )),
+    };
+    let mut sums = vec![T::default(); bytes / size_of::<T>()];
+    let places = sums.len();
+    for (p, (&w, &x)) in w.iter().zip(x).enumerate() {
+        let sum = &mut sums[p % places];
+        *sum = if fused {
+            w.mul_add(x, *sum)
+        } else {
+            w * x + *sum
+        };
+    }
+    while sums.len() > 1 {
+        let upper = sums.split_off(sums.len() / 2);
+        sums = sums.iter().zip(upper).map(|(&a, b)| a + b).collect();
+    }
+    sums[0]
+}
+
+fn check_fold<T: Element>(
+    kernels: &'static Kernels<T>,
+    (m, rows, cols): (usize, usize, usize),
+    add: bool,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(seed);
+    let (w, a) = (numbers.vec::<T>(rows * cols), numbers.vec::<T>(m * cols));
+    let old: Vec<T> = numbers.vec(m * rows);
+    let mut c = old.clone();
+    let parts = [BlockSlice::whole(&w, rows, cols)];
+    product_unpacked(kernels, (rows, cols), false, &parts, m, &a, &mut c, add);
+    let folds = |bytes: usize, i: usize, r: usize| {
+        let row = &w[r * cols..(r + 1) * cols];
+        fold(kernels.isa, bytes, row, &a[i * cols..(i + 1) * cols])
+    };
+    let register = match kernels.isa {
+        Isa::Avx512 => 64,
+        Isa::Avx2 => 32,
+        Isa::Portable => 16,
+    };
+    for (at, (&got, &old)) in c.iter().zip(&old).enumerate() {
+        let sum = folds(register, at / rows, at % rows);
+        let want = if add { old + sum } else { sum };
+        prop_assert_eq!(got, want, "{} {}", kernels.isa, at);
+    }
+    if m > 0 && rows > 0 && cols > 0 {
+        let mut y = vec![T::default(); rows];
+        // SAFETY: the arrays have these sizes.
+        unsafe { kernels.matvec[0](rows, cols, w.as_ptr(), a.as_ptr(), y.as_mut_ptr()) };
+        for (r, &got) in y.iter().enumerate() {
+            prop_assert_eq!(got, folds(64, 0, r), "matvec, {} {}", kernels.isa, r);
+        }
+    }
+    Ok(())
 }
 
 fn check_matvec<T: Element>(

@@ -27,13 +27,14 @@ use cranelift::prelude::*;
 use retrograd_graph::plan::{
     BufferId, Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WideActivation,
 };
+use retrograd_kernels::maths::Lane;
 use retrograd_kernels::{ADD, BACKWARD, IN_ORDER};
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::exec::points::lag;
 use crate::frame::offset;
-use crate::vmath::{Lane, has_fma};
+use crate::vmath::{Cranelift, has_fma};
 use crate::wide::Set;
 
 /// Maximal number of addresses, of arrays or of views in a row, that a loop keeps in registers or spill slots. A loop
@@ -70,7 +71,7 @@ pub(crate) fn lower<'p>(
 ) -> codegen::ir::Function {
     let mut f =
         codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(backend.isa));
-    let mut b = FunctionBuilder::new(&mut f, context);
+    let mut b = Cranelift(FunctionBuilder::new(&mut f, context));
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
@@ -98,7 +99,7 @@ pub(crate) fn lower<'p>(
     code.whole(l);
     code.b.ins().return_(&[]);
     code.b.seal_all_blocks();
-    code.b.finalize(backend.isa.frontend_config());
+    code.b.0.finalize(backend.isa.frontend_config());
     f
 }
 
@@ -132,7 +133,7 @@ pub(crate) struct Code<'p, 'f, 'e> {
     names: Option<(Value, &'p Names)>,
     /// Base addresses loaded so far, by array.
     buffers: HashMap<BufferId, Value>,
-    b: FunctionBuilder<'f>,
+    b: Cranelift<'f>,
 }
 
 /// Flags for memory of our own, mapped and aligned to an element.

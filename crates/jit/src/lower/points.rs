@@ -10,7 +10,8 @@ use rustc_hash::FxHashMap as HashMap;
 
 use super::{Code, Width, trusted, views};
 use crate::exec::points::lag;
-use crate::vmath::Math;
+use crate::vmath::{Cranelift, LaneTypes, Memory};
+use retrograd_kernels::maths::Math;
 
 /// Addresses of the views in a row.
 pub(crate) struct RowAddresses {
@@ -188,7 +189,7 @@ impl<'f> Code<'_, 'f, '_> {
     }
 
     /// Emits maths at the current position.
-    pub(crate) fn math(&mut self) -> Math<'_, FunctionBuilder<'f>> {
+    pub(crate) fn math(&mut self) -> Math<'_, Cranelift<'f>> {
         Math::new(&mut self.b, self.lane, self.fma)
     }
 

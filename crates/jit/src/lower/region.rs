@@ -2,11 +2,11 @@
 
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Fold, Instr, Region};
+use retrograd_kernels::maths::{Emitter, Math};
 use retrograd_tape::{Map, Reduction};
 
 use super::Code;
 use super::points::{CarriedValues, RowAddresses};
-use crate::vmath::{Math, Vectors};
 
 impl Code<'_, '_, '_> {
     /// One region for one row.
@@ -130,7 +130,7 @@ pub(crate) fn vectors_per_iteration(
 }
 
 /// One element-wise op.
-pub(crate) fn map<E: Vectors>(m: &mut Math<'_, E>, op: Map, x: &[E::V]) -> E::V {
+pub(crate) fn map<E: Emitter>(m: &mut Math<'_, E>, op: Map, x: &[E::V]) -> E::V {
     match op {
         Map::Neg => m.neg(x[0]),
         Map::Recip => m.recip(x[0]),
@@ -147,7 +147,7 @@ pub(crate) fn map<E: Vectors>(m: &mut Math<'_, E>, op: Map, x: &[E::V]) -> E::V 
         Map::RoundBf16 => m.round_bf16(x[0]),
         #[cfg(feature = "faults")]
         Map::Sin
-            if m.lane == crate::vmath::Lane::F32
+            if m.lane == retrograd_kernels::maths::Lane::F32
                 && retrograd_tape::faults::active(retrograd_tape::faults::Fault::Single) =>
         {
             let (y, off) = (m.sin(x[0]), m.constant(1.001));

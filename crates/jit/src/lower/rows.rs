@@ -5,6 +5,7 @@ use cranelift::prelude::*;
 use super::Code;
 use super::points::CarriedValues;
 use crate::frame::offset;
+use crate::vmath::LaneTypes;
 
 /// Matrices of at least this many numbers are multiplied by a kernel: emitted code reads one vector of 128 bits per
 /// latency of a sum, a call costs about as much as 64 numbers take so.

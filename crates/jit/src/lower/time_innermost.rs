@@ -12,6 +12,7 @@ use retrograd_tape::Domain;
 use super::region::map;
 use super::{Code, Width};
 use crate::exec::points::lag;
+use crate::vmath::LaneTypes;
 
 /// A rule of the plan.
 const ROWS: &str = "time is not innermost where rows are repeated";

@@ -1,10 +1,10 @@
-//! Straight-line vector code: a list of operations in static single assignment form, recorded by [`Math`](crate::vmath::Math)
-//! through [`Vectors`], and turned into machine code by [`super::emit`].
+//! Straight-line vector code: a list of operations in static single assignment form, recorded by
+//! [`Math`](retrograd_kernels::maths::Math) through [`Vectors`], and turned into machine code by [`super::emit`].
 
 use rustc_hash::FxHashMap as HashMap;
 
 use super::set::Set;
-use crate::vmath::{Compare, Lane, Rounding, Vectors};
+use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Rounding, Vectors};
 
 /// A vector: the number of the operation that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -322,7 +322,9 @@ impl Vectors for Block {
         };
         self.push(lane, op)
     }
+}
 
+impl Emitter for Block {
     /// Half as many elements in each of two vectors: not needed often enough.
     fn widen(&mut self, x: V) -> [V; 2] {
         self.impossible = true;
@@ -333,7 +335,7 @@ impl Vectors for Block {
         x
     }
     /// A call would have to save all registers.
-    fn call_if_any(&mut self, _: Lane, _: M, _: extern "C" fn(f64) -> f64, _: V, fast: V) -> V {
+    fn call_if_any(&mut self, _: Lane, _: M, _: Called, _: V, fast: V) -> V {
         self.impossible = true;
         fast
     }

@@ -10,7 +10,7 @@ use super::encode::Assembly;
 use super::instructions::{self as x86, Operand};
 use super::pointers::Pointers;
 use super::set::Set;
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// Emits a block. `kept` registers keep their values from block to block.
 ///

@@ -9,7 +9,7 @@ use iced_x86::{Code as X86, Encoder, Instruction, MemoryOperand, Register};
 use rustc_hash::FxHashMap as HashMap;
 
 use super::set::{LINE, Set};
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 pub(super) const TABLE: Register = Register::RBX;
 pub(super) const ROWS: Register = Register::R12;

@@ -4,7 +4,7 @@ use iced_x86::{Code, IcedError, Instruction, MemoryOperand, Register};
 
 use super::block::{Fused, One, Two};
 use super::set::Set;
-use crate::vmath::{Compare, Lane, Rounding};
+use retrograd_kernels::maths::{Compare, Lane, Rounding};
 
 /// The last operand of an instruction.
 #[derive(Clone, Copy)]

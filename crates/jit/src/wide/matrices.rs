@@ -7,7 +7,7 @@ use super::block::Index;
 use super::pointers::Pointers;
 use super::rows::{At, Function};
 use crate::frame::offset;
-use crate::vmath::Vectors;
+use retrograd_kernels::maths::Vectors;
 
 /// Vectors of a matrix that is unrolled, at most.
 pub(super) const UNROLLED_MATRIX: usize = 64;

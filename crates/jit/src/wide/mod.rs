@@ -3,7 +3,7 @@
 //!
 //! Cranelift compiles the program; where a loop's body is possible here, its function calls one of ours with a table of
 //! pointers. Values are those of the code that Cranelift would have emitted, bit for bit: both are made by
-//! [`Math`](crate::vmath::Math), and folds have one order (64 bytes of partial sums, halved until one is left).
+//! [`Math`](retrograd_kernels::maths::Math), and folds have one order (64 bytes of partial sums, halved until one is left).
 
 mod allocate;
 mod block;

@@ -6,7 +6,7 @@ use super::block::Extent;
 use super::encode::Assembly;
 use super::instructions::{Made, Operand, low};
 use super::set::{LINE, Set};
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// One of two instructions, for `f32` and for `f64`.
 macro_rules! by_lane {

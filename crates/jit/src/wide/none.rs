@@ -5,7 +5,7 @@ use retrograd_graph::plan::{Stmt, View};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::lower::Recurrence;
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// There is no instruction set.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use super::emit::emit;
 use super::known::Known;
 use super::rows::{At, Function};
 use crate::lower::map;
-use crate::vmath::Math;
+use retrograd_kernels::maths::Math;
 
 /// Operations of a statement that is unrolled, at most.
 const UNROLLED: usize = 320;

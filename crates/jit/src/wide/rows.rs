@@ -17,7 +17,7 @@ use super::pointers::Pointers;
 use super::regions::{Columns, columns};
 use super::set::{LINE, Set};
 use crate::lower::CALLED;
-use crate::vmath::{Lane, Math};
+use retrograd_kernels::maths::{Lane, Math};
 
 /// Operations of a straight block, about.
 const STRAIGHT: usize = 1500;

@@ -4,7 +4,7 @@
 use iced_x86::Register;
 use retrograd_graph::{Level, Target};
 
-use crate::vmath::Lane;
+use retrograd_kernels::maths::Lane;
 
 /// Bytes of partial sums of a fold, on every target; also a cache line, and what tables are aligned to.
 pub(super) const LINE: usize = 64;

@@ -8,7 +8,7 @@ use super::emit::emit;
 use super::encode::Assembly;
 use super::pointers::Pointers;
 use super::set::Set;
-use crate::vmath::{Compare, Lane, Rounding, Vectors};
+use retrograd_kernels::maths::{Compare, Lane, Rounding, Vectors};
 
 fn place(pointer: usize, distance: i32) -> Place {
     Place {

@@ -11,7 +11,7 @@ use super::pointers::Pointers;
 use super::rows::CALLING;
 use super::set::Set;
 use crate::lower::{Access, Recurrence, map};
-use crate::vmath::{Lane, Math};
+use retrograd_kernels::maths::{Lane, Math};
 
 /// Vectors that run through time together: the chain of one leaves the units idle.
 const TOGETHER: usize = 2;

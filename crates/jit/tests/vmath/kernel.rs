@@ -4,10 +4,11 @@ use cranelift::codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module, default_libcall_names};
-use retrograd_jit::vmath::{Lane, Math, has_fma};
+use retrograd_jit::vmath::{Cranelift, Memory, has_fma};
+use retrograd_kernels::maths::{Lane, Math};
 
 /// What a test compiles: emission of one op on one or two operands.
-pub(super) type Emit = fn(&mut Math<'_, FunctionBuilder<'_>>, Value, Value) -> Value;
+pub(super) type Emit = fn(&mut Math<'_, Cranelift<'_>>, Value, Value) -> Value;
 
 /// The machine that the code is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +39,7 @@ pub(super) fn build_loop(
 ) {
     let (fma, target) = (has_fma(isa), isa.frontend_config());
     let mut context = FunctionBuilderContext::new();
-    let mut b = FunctionBuilder::new(func, &mut context);
+    let mut b = Cranelift(FunctionBuilder::new(func, &mut context));
     for _ in 0..4 {
         b.func.signature.params.push(AbiParam::new(types::I64));
     }
@@ -66,7 +67,7 @@ pub(super) fn build_loop(
     b.switch_to_block(exit);
     b.ins().return_(&[]);
     b.seal_all_blocks();
-    b.finalize(target);
+    b.0.finalize(target);
 }
 
 /// A compiled loop.

@@ -1,6 +1,6 @@
 //! pow, the one function of two operands that rounds.
 
-use retrograd_jit::vmath::{self, Lane};
+use retrograd_kernels::maths::{self, Lane};
 
 use crate::kernel::{Emit, Kernel, Target};
 use crate::measure::{Worst, ulps_f32};
@@ -96,7 +96,7 @@ fn check_pow(target: Target, count: usize) {
         "f32 pow       {target:?}: {:.3} ulp at {:?} (got {:e})",
         worst_f32.ulps, worst_f32.at, worst_f32.got
     );
-    assert!(worst.ulps <= vmath::POW_F64_ULP && worst_f32.ulps <= vmath::POW_F32_ULP);
+    assert!(worst.ulps <= maths::POW_F64_ULP && worst_f32.ulps <= maths::POW_F32_ULP);
 }
 
 #[test]

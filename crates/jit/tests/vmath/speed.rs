@@ -3,7 +3,8 @@
 use super::functions;
 use super::kernel::{Emit, Kernel, Target, build_loop, target_isa};
 use cranelift::prelude::*;
-use retrograd_jit::vmath::{Lane, has_fma};
+use retrograd_jit::vmath::has_fma;
+use retrograd_kernels::maths::Lane;
 
 /// Instructions of the loop's body: without the loop's own load, store, counting and branch.
 fn loop_body(lane: Lane, emit: Emit) -> (Vec<String>, usize) {

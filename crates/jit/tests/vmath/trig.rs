@@ -4,7 +4,8 @@
 use super::kernel::{Kernel, Target};
 use super::measure::ulps_f32;
 use super::reference::Exact;
-use retrograd_jit::vmath::{Lane, SIN_COS_ULP};
+use retrograd_jit::vmath::Cranelift;
+use retrograd_kernels::maths::{Lane, Math, SIN_COS_ULP};
 use retrograd_tape::Map;
 use std::f64::consts::FRAC_PI_2;
 
@@ -443,18 +444,8 @@ fn large_operands_keep_the_bounds_of_small_ones() {
         }
         for target in [Target::Native, Target::Base] {
             let emit = match cosine {
-                true => |m: &mut retrograd_jit::vmath::Math<
-                    '_,
-                    cranelift::prelude::FunctionBuilder<'_>,
-                >,
-                         x,
-                         _| m.cos(x),
-                false => |m: &mut retrograd_jit::vmath::Math<
-                    '_,
-                    cranelift::prelude::FunctionBuilder<'_>,
-                >,
-                          x,
-                          _| m.sin(x),
+                true => |m: &mut Math<'_, Cranelift<'_>>, x, _| m.cos(x),
+                false => |m: &mut Math<'_, Cranelift<'_>>, x, _| m.sin(x),
             };
             let x: Vec<f64> = points.iter().map(|p| p.0).collect();
             let found = Kernel::new(Lane::F64, target, emit).f64(&x, &x);

@@ -3,10 +3,11 @@
 //! Targets with fused multiply-add have instructions for it (x86-64 since SSE4.1). On the base of x86-64, where
 //! Cranelift would call a function for each element, the same results come from exact arithmetic.
 
-use super::{Compare, Lane, Math, Rounding, Vectors};
+use super::{Compare, Lane, Math, Rounding, Vectors, two_to};
 
 impl<E: Vectors> Math<'_, E> {
     /// The greatest integer ≤ x; ±0, ±∞ and NaN stay.
+    #[inline(always)]
     pub fn floor(&mut self, x: E::V) -> E::V {
         if self.fma {
             return self.e.round(self.lane, Rounding::Floor, x);
@@ -17,6 +18,7 @@ impl<E: Vectors> Math<'_, E> {
     }
 
     /// The least integer ≥ x, −0 between −1 and 0; ±0, ±∞ and NaN stay.
+    #[inline(always)]
     pub fn ceil(&mut self, x: E::V) -> E::V {
         if self.fma {
             return self.e.round(self.lane, Rounding::Ceil, x);
@@ -28,6 +30,7 @@ impl<E: Vectors> Math<'_, E> {
 
     /// The nearest bfloat16 number, ties to even: 0 of the sign of x below 2⁻¹²⁶, ±∞ from 2¹²⁸ on after rounding; ±∞ and
     /// NaN stay.
+    #[inline(always)]
     pub fn round_bf16(&mut self, x: E::V) -> E::V {
         let lost = self.lane.mantissa_bits() - 7;
         // Half of the last place, minus 1 where that place is 0; a carry enters the exponent.
@@ -40,7 +43,7 @@ impl<E: Vectors> Math<'_, E> {
         let kept = self.bits((u64::MAX << lost) & self.lane.all_bits());
         let mut near = self.e.and(self.lane, sum, kept);
         if self.lane == Lane::F64 {
-            let beyond = self.constant(f64::powi(2.0, 128));
+            let beyond = self.constant(two_to(128));
             let size = self.abs(near);
             let fits = self.compare(Compare::Less, size, beyond);
             let infinity = self.constant(f64::INFINITY);
@@ -57,12 +60,13 @@ impl<E: Vectors> Math<'_, E> {
     }
 
     /// The nearest integer, ½ to even, with the sign of x; ±0, ±∞ and NaN stay.
+    #[inline(always)]
     pub fn round(&mut self, x: E::V) -> E::V {
         if self.fma {
             return self.e.round(self.lane, Rounding::Nearest, x);
         }
         // From this on every number is an integer; below, the sum's last place is 1.
-        let integers = self.constant(f64::powi(2.0, self.lane.mantissa_bits() as i32));
+        let integers = self.constant(two_to(self.lane.mantissa_bits() as i32));
         let size = self.abs(x);
         let sum = self.add(size, integers);
         let nearest = self.sub(sum, integers);

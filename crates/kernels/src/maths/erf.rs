@@ -1,7 +1,6 @@
 //! The error function.
 
-use super::{Compare, Lane, Math, Vectors};
-use retrograd_kernels::polynomials;
+use super::{Compare, Lane, Math, Vectors, polynomials};
 
 /// Largest error of [`Math::erf`], in ulp. Measured: 1.00 (every `f32`), 1.07 (4·10⁶ `f64`); without fused
 /// multiply-add 1.36 (5·10⁵ `f64`).
@@ -13,6 +12,7 @@ impl<E: Vectors> Math<'_, E> {
     /// Within [`ERF_ULP`]. Up to 1 it is x + x·P(x²). Beyond, it is 1 − e^(−x²)·G with G near e^(x²)·(1 − erf x): as
     /// e^(−x²)·G is at most 0.16, its rounding counts little. Both are computed, and the size of x chooses. An x whose
     /// result rounds to ±1 anyway is limited to where G is fitted.
+    #[inline(always)]
     pub fn erf(&mut self, x: E::V) -> E::V {
         let (small_fit, large_fit, limit): (&[f64], &[f64], f64) = match self.lane {
             Lane::F32 => (&polynomials::ERF_F32, &polynomials::SCALED_ERFC_F32, 4.0),

@@ -1,121 +1,126 @@
-//! The operations on vectors that [`Math`](super::Math) is made of, and their implementation by Cranelift's instructions.
+//! Element-wise maths on 128-bit vectors, emitted as Cranelift IR: the functions are those of [`retrograd_kernels::maths`],
+//! and here are their operations.
+//!
+//! Used by the lowering of element-wise regions. Everything is emitted at the builder's current position.
+//!
+//! Constants are `vconst`s, emitted by each op: with `opt_level = speed` Cranelift merges equal ones and hoists them
+//! out of the loop.
 
-use cranelift::codegen::ir::{BlockArg, ConstantData, Endianness, InstBuilder};
-use cranelift::codegen::isa::CallConv;
+use std::ops::{Deref, DerefMut};
+
+use cranelift::codegen::ir::{BlockArg, ConstantData, Endianness};
+use cranelift::codegen::isa::{CallConv, TargetIsa};
 use cranelift::prelude::*;
+use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Math, Rounding, Vectors};
+use retrograd_tape::Map;
 
-use super::Lane;
+/// A function builder that emits maths, too.
+#[expect(missing_debug_implementations, reason = "a function builder has none")]
+pub struct Cranelift<'f>(pub FunctionBuilder<'f>);
 
-/// A comparison of floats. Where an operand is NaN, only the last three hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compare {
-    /// x = y
-    Equal,
-    /// x < y
-    Less,
-    /// x ≤ y
-    LessOrEqual,
-    /// x ≠ y
-    NotEqual,
-    /// x ≥ y, or an operand is NaN.
-    NotLess,
-    /// An operand is NaN.
-    Unordered,
+impl<'f> Deref for Cranelift<'f> {
+    type Target = FunctionBuilder<'f>;
+    fn deref(&self) -> &FunctionBuilder<'f> {
+        &self.0
+    }
 }
 
-/// How to round to an integer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rounding {
-    /// Down.
-    Floor,
-    /// Up.
-    Ceil,
-    /// To the nearest, ½ to even.
-    Nearest,
+impl DerefMut for Cranelift<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
-/// What emits operations on whole vectors: a function builder of Cranelift, whose vectors have 128 bits, or the second
-/// back end, which emits machine code of the target's width itself.
+/// Cranelift's types of elements.
+pub trait LaneTypes {
+    /// The vector type, `f32x4` or `f64x2`.
+    fn vector_type(self) -> Type;
+
+    /// The integer vector of the same shape, which is also the type of a comparison: `i32x4` or `i64x2`.
+    fn int_vector_type(self) -> Type;
+
+    /// The type of one element.
+    fn scalar_type(self) -> Type;
+
+    /// Elements in a vector.
+    fn lanes(self) -> u32;
+}
+
+impl LaneTypes for Lane {
+    fn vector_type(self) -> Type {
+        match self {
+            Lane::F32 => types::F32X4,
+            Lane::F64 => types::F64X2,
+        }
+    }
+
+    fn int_vector_type(self) -> Type {
+        match self {
+            Lane::F32 => types::I32X4,
+            Lane::F64 => types::I64X2,
+        }
+    }
+
+    fn scalar_type(self) -> Type {
+        match self {
+            Lane::F32 => types::F32,
+            Lane::F64 => types::F64,
+        }
+    }
+
+    fn lanes(self) -> u32 {
+        16 / self.bytes()
+    }
+}
+
+/// Whether `isa` has a fused multiply-add on vectors: the field `fma` of [`Math`].
 ///
-/// A vector is bits; each operation says how wide its elements are, and whether they are integers. Results are those of
-/// IEEE 754 in every implementation, so that all of them agree bit for bit.
-pub trait Vectors {
-    /// A vector.
-    type V: Copy;
-    /// A choice for each element.
-    type M: Copy;
+/// Without it, Cranelift's `fma` is a call for each element, so [`Math`] multiplies and adds instead.
+pub fn has_fma(isa: &dyn TargetIsa) -> bool {
+    let set = |name| {
+        isa.isa_flags()
+            .iter()
+            .any(|flag| flag.name == name && flag.as_bool() == Some(true))
+    };
+    match isa.name() {
+        "x64" => set("has_fma") && set("has_avx"),
+        // AArch64, RISC-V with V and s390x with vectors have it in their base.
+        _ => true,
+    }
+}
 
-    /// The same bits in each element.
-    fn bits(&mut self, lane: Lane, bits: u64) -> Self::V;
-    /// x + y
-    fn add(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x − y
-    fn sub(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x·y
-    fn mul(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x ÷ y
-    fn div(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x·y + z, rounded once; only where [`Math::fma`](super::Math) says that there is such an instruction.
-    fn fma(&mut self, lane: Lane, x: Self::V, y: Self::V, z: Self::V) -> Self::V;
-    /// x·y − z, as [`Vectors::fma`].
-    fn fms(&mut self, lane: Lane, x: Self::V, y: Self::V, z: Self::V) -> Self::V;
-    /// z − x·y, as [`Vectors::fma`].
-    fn fnma(&mut self, lane: Lane, x: Self::V, y: Self::V, z: Self::V) -> Self::V;
-    /// √x
-    fn sqrt(&mut self, lane: Lane, x: Self::V) -> Self::V;
-    /// The lesser, or y where an operand is NaN or both are zeros.
-    fn min(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// The greater, or y where an operand is NaN or both are zeros.
-    fn max(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x rounded to an integer; only where there is [`Vectors::fma`].
-    fn round(&mut self, lane: Lane, how: Rounding, x: Self::V) -> Self::V;
+/// Vectors in memory.
+pub trait Memory {
+    /// Loads the vector at `offset` bytes from an address that is aligned to an element only.
+    fn load(&mut self, at: Value, offset: i32) -> Value;
+    /// Stores a vector at such an address.
+    fn store(&mut self, x: Value, at: Value, offset: i32);
+}
 
-    /// x and y
-    fn and(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x or y
-    fn or(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x exclusive or y
-    fn xor(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x + y as integers.
-    fn iadd(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// x − y as integers.
-    fn isub(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::V;
-    /// Integers shifted left.
-    fn shl(&mut self, lane: Lane, x: Self::V, by: u32) -> Self::V;
-    /// Integers shifted right, zeros coming in.
-    fn shr(&mut self, lane: Lane, x: Self::V, by: u32) -> Self::V;
+impl Memory for Math<'_, Cranelift<'_>> {
+    /// All memory operands come from here. Before AVX, instructions require operands in memory to be aligned to 16
+    /// bytes. Cranelift knows that of most, uses a separate load for operands that may be unaligned, and folds all
+    /// other loads into the instruction that uses them; but packed compares are not marked, and fault
+    /// (docs/UPSTREAM.md). So without AVX no load is folded: the load is one of integers, and its cast to floats, which
+    /// is no instruction, separates it from its user. Nothing is lost, because only aligned operands could be folded
+    /// there.
+    fn load(&mut self, at: Value, offset: i32) -> Value {
+        let flags = MemFlagsData::new().with_notrap();
+        let vector = self.lane.vector_type();
+        // On x86-64 a target has both AVX and FMA or neither; elsewhere there are no memory operands.
+        if self.fma {
+            return self.e.ins().load(vector, flags, at, offset);
+        }
+        let integers = self.lane.int_vector_type();
+        let bits = self.e.ins().load(integers, flags, at, offset);
+        let flags = MemFlagsData::new().with_endianness(Endianness::Little);
+        self.e.ins().bitcast(vector, flags, bits)
+    }
 
-    /// Where the comparison holds.
-    fn compare(&mut self, lane: Lane, how: Compare, x: Self::V, y: Self::V) -> Self::M;
-    /// Where integers are equal.
-    fn iequal(&mut self, lane: Lane, x: Self::V, y: Self::V) -> Self::M;
-    /// Where both hold.
-    fn both(&mut self, lane: Lane, x: Self::M, y: Self::M) -> Self::M;
-    /// Where either holds.
-    fn either(&mut self, lane: Lane, x: Self::M, y: Self::M) -> Self::M;
-    /// Where x holds and y does not.
-    fn without(&mut self, lane: Lane, x: Self::M, y: Self::M) -> Self::M;
-    /// x where the mask holds, else y.
-    fn blend(&mut self, lane: Lane, mask: Self::M, x: Self::V, y: Self::V) -> Self::V;
-    /// x where the mask holds, else 0.
-    fn masked(&mut self, lane: Lane, mask: Self::M, x: Self::V) -> Self::V;
-    /// x where the mask does not hold, else 0.
-    fn unmasked(&mut self, lane: Lane, mask: Self::M, x: Self::V) -> Self::V;
-
-    /// The lower and the upper half of a vector of `f32`, as `f64`.
-    fn widen(&mut self, x: Self::V) -> [Self::V; 2];
-    /// The inverse of [`Vectors::widen`], rounding.
-    fn narrow(&mut self, halves: [Self::V; 2]) -> Self::V;
-
-    /// `fast`; or f of each element of x, where the mask holds for any of them.
-    fn call_if_any(
-        &mut self,
-        lane: Lane,
-        mask: Self::M,
-        f: extern "C" fn(f64) -> f64,
-        x: Self::V,
-        fast: Self::V,
-    ) -> Self::V;
+    fn store(&mut self, x: Value, at: Value, offset: i32) {
+        let flags = MemFlagsData::new().with_notrap();
+        self.e.ins().store(flags, x, at, offset);
+    }
 }
 
 /// The host's convention for `extern "C"`.
@@ -126,6 +131,14 @@ const HOST: CallConv = if cfg!(windows) {
 } else {
     CallConv::SystemV
 };
+
+extern "C" fn sin(x: f64) -> f64 {
+    (Map::Sin.row().eval)(&[x])
+}
+
+extern "C" fn cos(x: f64) -> f64 {
+    (Map::Cos.row().eval)(&[x])
+}
 
 /// What only this implementation needs.
 trait Parts {
@@ -144,7 +157,7 @@ trait Parts {
     fn halves(&mut self, xs: [Value; 2], i: u8, j: u8) -> Value;
 }
 
-impl Parts for FunctionBuilder<'_> {
+impl Parts for Cranelift<'_> {
     fn cast(&mut self, ty: Type, x: Value) -> Value {
         if self.func.dfg.value_type(x) == ty {
             return x;
@@ -198,9 +211,9 @@ impl Parts for FunctionBuilder<'_> {
     }
 }
 
-/// Vectors of 128 bits, as Cranelift IR at the builder's current position: of [`Lane::vector_type`], masks of
-/// [`Lane::int_vector_type`].
-impl Vectors for FunctionBuilder<'_> {
+/// Vectors of 128 bits, as Cranelift IR at the builder's current position: of [`LaneTypes::vector_type`], masks
+/// of [`LaneTypes::int_vector_type`].
+impl Vectors for Cranelift<'_> {
     type V = Value;
     type M = Value;
 
@@ -319,7 +332,9 @@ impl Vectors for FunctionBuilder<'_> {
         let mask = self.cast(lane.vector_type(), mask);
         self.ins().band_not(x, mask)
     }
+}
 
+impl Emitter for Cranelift<'_> {
     fn widen(&mut self, x: Value) -> [Value; 2] {
         let low = self.ins().fvpromote_low(x);
         let high = self.halves([x, x], 1, 1);
@@ -335,7 +350,7 @@ impl Vectors for FunctionBuilder<'_> {
         &mut self,
         lane: Lane,
         mask: Value,
-        f: extern "C" fn(f64) -> f64,
+        function: Called,
         x: Value,
         fast: Value,
     ) -> Value {
@@ -346,7 +361,11 @@ impl Vectors for FunctionBuilder<'_> {
         (self.ins()).brif(any, slow, &[], next, &[BlockArg::Value(fast)]);
         self.seal_block(slow);
         self.switch_to_block(slow);
-        let each = self.call_each(lane, f, x);
+        let function = match function {
+            Called::Sin => sin,
+            Called::Cos => cos,
+        };
+        let each = self.call_each(lane, function, x);
         self.ins().jump(next, &[BlockArg::Value(each)]);
         self.seal_block(next);
         self.switch_to_block(next);

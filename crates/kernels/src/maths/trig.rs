@@ -12,8 +12,7 @@
 //! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls the function of the op table, which
 //! reduces by Payne & Hanek's method, for each element of the vector: one branch, taken only if an element is that large or infinite.
 
-use super::{Compare, Lane, Math, Vectors};
-use retrograd_tape::Map;
+use super::{Called, Compare, Emitter, Lane, Math};
 use std::f64::consts::FRAC_1_PI;
 
 /// Largest error of [`Math::sin`] and [`Math::cos`], in ulp, for every operand. Measured: 2.45 (every `f32`), 2.77
@@ -25,32 +24,18 @@ pub const SIN_COS_FAST_F32: f64 = 65_536.0;
 /// Up to this |x| no call is made in `f64`.
 pub const SIN_COS_FAST_F64: f64 = 1_048_576.0;
 
-#[derive(Clone, Copy)]
-enum SinOrCos {
-    Sin,
-    Cos,
-}
-
-extern "C" fn sin(x: f64) -> f64 {
-    (Map::Sin.row().eval)(&[x])
-}
-
-extern "C" fn cos(x: f64) -> f64 {
-    (Map::Cos.row().eval)(&[x])
-}
-
-impl<E: Vectors> Math<'_, E> {
+impl<E: Emitter> Math<'_, E> {
     /// sin x, within [`SIN_COS_ULP`] for every x.
     pub fn sin(&mut self, x: E::V) -> E::V {
-        self.trigonometric(x, SinOrCos::Sin)
+        self.trigonometric(x, Called::Sin)
     }
 
     /// cos x, within [`SIN_COS_ULP`] for every x.
     pub fn cos(&mut self, x: E::V) -> E::V {
-        self.trigonometric(x, SinOrCos::Cos)
+        self.trigonometric(x, Called::Cos)
     }
 
-    fn trigonometric(&mut self, x: E::V, function: SinOrCos) -> E::V {
+    fn trigonometric(&mut self, x: E::V, function: Called) -> E::V {
         let (r, parity) = self.reduce_by_pi(x, function);
         // sin(r)/r in r², so that the sign of ±0 stays.
         let coefficients: &[f64] = match self.lane {
@@ -88,23 +73,19 @@ impl<E: Vectors> Math<'_, E> {
         let limit = self.constant(limit);
         let magnitude = self.abs(x);
         let large = self.compare(Compare::Less, limit, magnitude);
-        let slow = match function {
-            SinOrCos::Sin => sin,
-            SinOrCos::Cos => cos,
-        };
-        self.e.call_if_any(self.lane, large, slow, x, fast)
+        self.e.call_if_any(self.lane, large, function, x, fast)
     }
 
     /// (r, an integer whose lowest bit says whether to change the sign).
-    fn reduce_by_pi(&mut self, x: E::V, function: SinOrCos) -> (E::V, E::V) {
+    fn reduce_by_pi(&mut self, x: E::V, function: Called) -> (E::V, E::V) {
         let rounder = self.constant(self.lane.magic());
         let per_pi = self.constant(FRAC_1_PI);
         let (sum, n) = match function {
-            SinOrCos::Sin => {
+            Called::Sin => {
                 let sum = self.fma(x, per_pi, rounder);
                 (sum, self.sub(sum, rounder))
             }
-            SinOrCos::Cos => {
+            Called::Cos => {
                 let half = self.constant(0.5);
                 let iterations = self.fma(x, per_pi, half);
                 let sum = self.add(iterations, rounder);

@@ -5,7 +5,7 @@
 //! odd series, the form of fdlibm `e_log.c`. The polynomials are our own minimax fits.
 
 use super::exp::ln2_parts;
-use super::{Compare, Lane, Math, Vectors};
+use super::{Compare, Lane, Math, Vectors, two_to};
 use std::f64::consts::FRAC_1_SQRT_2;
 
 /// Largest error of [`Math::ln`], in ulp. Measured: 1.21 (every `f32`), 1.53 (4·10⁶ `f64`).
@@ -18,6 +18,7 @@ impl<E: Vectors> Math<'_, E> {
     /// ln x; −∞ at ±0, NaN below.
     ///
     /// Within [`LN_ULP`], subnormal operands included.
+    #[inline(always)]
     pub fn ln(&mut self, x: E::V) -> E::V {
         let (k, f) = self.exponent_and_fraction(x);
         let log = self.ln_of_parts(k, f);
@@ -29,6 +30,7 @@ impl<E: Vectors> Math<'_, E> {
     /// Within [`LOG1P_ULP`]. With u = 1 + x, rounded, and c = x − (u − 1), what was rounded off, u = 2ᵏ·m and
     /// ln(1 + x) = k·ln 2 + ln(1 + f), f = (m − 1) + c·2⁻ᵏ, which is x itself for k = 0. u − 1 is exact until c is no
     /// longer of account. A tiny x, whose half may not be a number of the precision, is its own result.
+    #[inline(always)]
     pub fn log1p(&mut self, x: E::V) -> E::V {
         let one = self.constant(1.0);
         let u = self.add(one, x);
@@ -47,12 +49,13 @@ impl<E: Vectors> Math<'_, E> {
         let log = self.ln_of_parts(k, f);
         let log = self.ln_edges(u, log);
         let size = self.abs(x);
-        let tiny = self.constant(f64::powi(2.0, -60));
+        let tiny = self.constant(two_to(-60));
         let tiny = self.compare(Compare::Less, size, tiny);
         self.blend(tiny, x, log)
     }
 
     /// k·ln 2 + ln(1 + f) for √½ − 1 ≤ f < √2 − 1.
+    #[inline(always)]
     fn ln_of_parts(&mut self, k: E::V, f: E::V) -> E::V {
         let (ln2_high, ln2_low) = ln2_parts(self.lane);
         let part = self.constant(ln2_low);
@@ -107,6 +110,7 @@ impl<E: Vectors> Math<'_, E> {
     }
 
     /// `log`, put right where x is not positive and finite.
+    #[inline(always)]
     pub(super) fn ln_edges(&mut self, x: E::V, log: E::V) -> E::V {
         let infinity = self.constant(f64::INFINITY);
         let zero = self.constant(0.0);
@@ -120,6 +124,7 @@ impl<E: Vectors> Math<'_, E> {
     }
 
     /// (k, m − 1) for a positive finite x = 2ᵏ·m, √½ ≤ m < √2. Anything, but no trap, for another x.
+    #[inline(always)]
     pub(super) fn exponent_and_fraction(&mut self, x: E::V) -> (E::V, E::V) {
         let (least_normal, lift) = match self.lane {
             Lane::F32 => (f64::from(f32::MIN_POSITIVE), 24),
@@ -128,7 +133,7 @@ impl<E: Vectors> Math<'_, E> {
         // A subnormal is lifted by 2^lift, which k takes back.
         let least = self.constant(least_normal);
         let subnormal = self.compare(Compare::Less, x, least);
-        let factor = self.constant(f64::powi(2.0, lift));
+        let factor = self.constant(two_to(lift));
         let lifted = self.mul(x, factor);
         let x = self.blend(subnormal, lifted, x);
         let lift = self.constant(f64::from(lift));
@@ -141,6 +146,7 @@ impl<E: Vectors> Math<'_, E> {
     }
 
     /// (k + the exponent's bias, as an integer; m) for a positive normal x = 2ᵏ·m, √½ ≤ m < √2.
+    #[inline(always)]
     fn split_normal(&mut self, x: E::V) -> (E::V, E::V) {
         let lane = self.lane;
         let bits = lane.mantissa_bits();
@@ -159,9 +165,10 @@ impl<E: Vectors> Math<'_, E> {
     }
 
     /// The integer `field` (of no more bits than an exponent) less the exponent's bias, as a float.
+    #[inline(always)]
     fn biased_to_float(&mut self, field: E::V) -> E::V {
         // In the mantissa of 2^mantissa_bits, whose last place is 1, `field` is itself.
-        let base = f64::powi(2.0, self.lane.mantissa_bits() as i32);
+        let base = two_to(self.lane.mantissa_bits() as i32);
         let carrier = self.bits(self.lane.bits(base));
         let sum = self.e.or(self.lane, field, carrier);
         let base = self.constant(base + self.lane.bias());

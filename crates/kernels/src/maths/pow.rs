@@ -5,14 +5,14 @@
 //! (double-double; the building blocks are those of Dekker 1971).
 
 use super::exp::ln2_parts;
-use super::{Compare, Lane, Math, Vectors};
+use super::{Compare, Emitter, Lane, Math, two_to};
 
 /// Largest error of [`Math::pow`] in `f32`, in ulp. Measured: 0.501 (8·10⁶ pairs).
 pub const POW_F32_ULP: f64 = 1.0;
 /// Largest error of [`Math::pow`] in `f64`, in ulp. Measured: 1.50 (8·10⁶ pairs), 1.63 without fused multiply-add.
 pub const POW_F64_ULP: f64 = 3.0;
 
-impl<E: Vectors> Math<'_, E> {
+impl<E: Emitter> Math<'_, E> {
     /// xʸ as `std`'s `powf`: negative x with an integer y, else NaN; `pow(x, 0) = pow(1, y) = 1` even for NaN.
     ///
     /// Within [`POW_F32_ULP`] and [`POW_F64_ULP`].
@@ -152,7 +152,7 @@ impl<E: Vectors> Math<'_, E> {
     /// Where y is an integer (±∞ included).
     fn is_whole(&mut self, y: E::V) -> E::M {
         let magnitude = self.abs(y);
-        let base = self.constant(f64::powi(2.0, self.lane.mantissa_bits() as i32));
+        let base = self.constant(two_to(self.lane.mantissa_bits() as i32));
         let rounded = self.add(magnitude, base);
         let rounded = self.sub(rounded, base);
         let same = self.compare(Compare::Equal, rounded, magnitude);

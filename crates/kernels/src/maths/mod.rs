@@ -1,8 +1,10 @@
-//! Element-wise maths on 128-bit vectors, emitted as Cranelift IR.
+//! Element-wise maths on vectors, each function written once for all that computes it: registers of the kernels, and the
+//! two back ends of `retrograd-jit`.
 //!
-//! Used by the lowering of element-wise regions: [`Math`] wraps a `FunctionBuilder` and turns one op on one vector of
-//! four `f32` or two `f64` ([`Lane`]) into a few branch-free instructions. Everything is emitted at the builder's
-//! current position; nothing is called, except by sine and cosine beyond their reduction's range (see [`Math::sin`]).
+//! [`Math`] turns one op on vectors of `f32` or `f64` ([`Lane`]) into a few branch-free [operations](Vectors): a kernel
+//! computes them at once on registers ([`Function`]), a back end emits them. Nothing is called, except by sine and cosine
+//! beyond their reduction's range (see [`Math::sin`]). Results are the same bits wherever multiply and add are fused, and
+//! the same wherever they are not.
 //!
 //! Every function guarantees:
 //! - a NaN in an operand is a NaN in the result, through every clamp (`pow(NaN, 0)` and `pow(1, NaN)`, which are 1 as
@@ -11,23 +13,25 @@
 //! - the error stays below the constant beside the function ([`EXP_ULP`] and its siblings), in units of the last
 //!   place of the correctly rounded result, with and without fused multiply-add.
 //!
-//! Constants are `vconst`s, emitted by each op: with `opt_level = speed` Cranelift merges equal ones and hoists them
-//! out of the loop.
+//! # Choosing operations
 //!
-//! # Choosing instructions
-//!
-//! `bitselect(fcmp(LessThan, x, y), x, y)` is one `minps`, and `bitselect(fcmp(LessThan, y, x), x, y)` one `maxps`:
-//! both return y where an operand is NaN. So a clamp has its limit first and its value second, and NaN passes.
+//! [`Vectors::min`] and [`Vectors::max`] are the instructions of x86-64, which return the second operand where either is
+//! NaN. So a clamp has its limit first and its value second, and NaN passes.
 //!
 //! Rounding to an integer n adds 1.5·2^23 (1.5·2^52 in `f64`): the sum's low mantissa bits are n, with no conversion
 //! (which x86-64 lacks for 64-bit lanes), and a bias put into the same constant makes them the exponent field of a
 //! power of two.
+//!
+//! Everything that kernels use is `#[inline(always)]`: it has to be compiled with the features of their instruction set.
+//! Tables of coefficients are constants, so that loops over them are unrolled.
 
 mod erf;
 mod exp;
 mod log;
 mod parts;
+pub mod polynomials;
 mod pow;
+mod registers;
 mod round;
 mod trig;
 mod vectors;
@@ -36,52 +40,27 @@ pub use erf::ERF_ULP;
 pub use exp::{EXP_ULP, EXPM1_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};
 pub use log::{LN_ULP, LOG1P_ULP};
 pub use pow::{POW_F32_ULP, POW_F64_ULP};
+pub use registers::Function;
+pub(crate) use registers::of;
 pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
-pub use vectors::{Compare, Rounding, Vectors};
-
-use cranelift::codegen::ir::Endianness;
-use cranelift::codegen::isa::TargetIsa;
-use cranelift::prelude::*;
+pub use vectors::{Called, Compare, Emitter, Rounding, Vectors};
 
 /// Largest error of [`Math::softsign`], in ulp: half an ulp from the division, and up to half an ulp of the sum, which
 /// is at most one ulp of the quotient.
 pub const SOFTSIGN_ULP: f64 = 1.5;
 
-/// The element type of a 128-bit vector.
+/// The element type of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Four `f32`.
+    /// `f32`.
     F32,
-    /// Two `f64`.
+    /// `f64`.
     F64,
 }
 
 impl Lane {
-    /// The vector type, `f32x4` or `f64x2`.
-    pub fn vector_type(self) -> Type {
-        match self {
-            Lane::F32 => types::F32X4,
-            Lane::F64 => types::F64X2,
-        }
-    }
-
-    /// The integer vector of the same shape, which is also the type of a comparison: `i32x4` or `i64x2`.
-    pub fn int_vector_type(self) -> Type {
-        match self {
-            Lane::F32 => types::I32X4,
-            Lane::F64 => types::I64X2,
-        }
-    }
-
-    /// The type of one element.
-    pub fn scalar_type(self) -> Type {
-        match self {
-            Lane::F32 => types::F32,
-            Lane::F64 => types::F64,
-        }
-    }
-
     /// Bytes of one element.
+    #[inline(always)]
     pub fn bytes(self) -> u32 {
         match self {
             Lane::F32 => 4,
@@ -89,12 +68,8 @@ impl Lane {
         }
     }
 
-    /// Elements in a vector.
-    pub fn lanes(self) -> u32 {
-        16 / self.bytes()
-    }
-
     /// Explicit mantissa bits.
+    #[inline(always)]
     fn mantissa_bits(self) -> u32 {
         match self {
             Lane::F32 => 23,
@@ -103,6 +78,7 @@ impl Lane {
     }
 
     /// All bits of an element.
+    #[inline(always)]
     fn all_bits(self) -> u64 {
         match self {
             Lane::F32 => u64::from(u32::MAX),
@@ -111,6 +87,7 @@ impl Lane {
     }
 
     /// The exponent's bias.
+    #[inline(always)]
     fn bias(self) -> f64 {
         match self {
             Lane::F32 => 127.0,
@@ -119,6 +96,7 @@ impl Lane {
     }
 
     /// 1.5·2^mantissa_bits: adding it to a small number rounds that number to an integer.
+    #[inline(always)]
     fn magic(self) -> f64 {
         match self {
             Lane::F32 => 12_582_912.0,
@@ -127,6 +105,7 @@ impl Lane {
     }
 
     /// The bit that holds the sign.
+    #[inline(always)]
     fn sign_bit(self) -> u64 {
         match self {
             Lane::F32 => 1 << 31,
@@ -135,6 +114,7 @@ impl Lane {
     }
 
     /// `value`, rounded to the element type, as bits.
+    #[inline(always)]
     fn bits(self, value: f64) -> u64 {
         match self {
             // The caller requests the rounding to the element type.
@@ -144,29 +124,19 @@ impl Lane {
     }
 }
 
-/// Whether `isa` has a fused multiply-add on vectors; the field `fma` of [`Math`].
-///
-/// Without it, Cranelift's `fma` is a call for each element, so [`Math`] multiplies and adds instead.
-pub fn has_fma(isa: &dyn TargetIsa) -> bool {
-    let set = |name| {
-        isa.isa_flags()
-            .iter()
-            .any(|flag| flag.name == name && flag.as_bool() == Some(true))
-    };
-    match isa.name() {
-        "x64" => set("has_fma") && set("has_avx"),
-        // AArch64, RISC-V with V and s390x with vectors have it in their base.
-        _ => true,
-    }
+/// 2ⁿ, a normal number.
+#[inline(always)]
+pub(crate) const fn two_to(n: i32) -> f64 {
+    f64::from_bits(((1023 + n) as u64) << 52)
 }
 
-/// Element-wise maths, emitted by `e`.
+/// Element-wise maths, computed or emitted by `e`.
 pub struct Math<'a, E> {
-    /// What emits the operations.
+    /// What computes or emits the operations.
     pub e: &'a mut E,
     /// The element type of operands and results.
     pub lane: Lane,
-    /// Whether the target fuses multiply and add: see [`has_fma`].
+    /// Whether multiply and add are fused; else [`Math`] uses neither fused operations nor [`Vectors::round`].
     pub fma: bool,
 }
 
@@ -179,75 +149,53 @@ impl<E> std::fmt::Debug for Math<'_, E> {
     }
 }
 
-/// Memory.
-impl Math<'_, FunctionBuilder<'_>> {
-    /// Loads the vector at `offset` bytes from an address that is aligned to an element only.
-    ///
-    /// All memory operands come from here. Before AVX, instructions require operands in memory to be aligned to 16
-    /// bytes. Cranelift knows that of most, uses a separate load for operands that may be unaligned, and folds all
-    /// other loads into the instruction that uses them; but packed compares are not marked, and fault
-    /// (docs/UPSTREAM.md). So without AVX no load is folded: the load is one of integers, and its cast to floats, which
-    /// is no instruction, separates it from its user. Nothing is lost, because only aligned operands could be folded
-    /// there.
-    pub fn load(&mut self, at: Value, offset: i32) -> Value {
-        let flags = MemFlagsData::new().with_notrap();
-        let vector = self.lane.vector_type();
-        // On x86-64 a target has both AVX and FMA or neither; elsewhere there are no memory operands.
-        if self.fma {
-            return self.e.ins().load(vector, flags, at, offset);
-        }
-        let integers = self.lane.int_vector_type();
-        let bits = self.e.ins().load(integers, flags, at, offset);
-        let flags = MemFlagsData::new().with_endianness(Endianness::Little);
-        self.e.ins().bitcast(vector, flags, bits)
-    }
-
-    /// Stores a vector at such an address.
-    pub fn store(&mut self, x: Value, at: Value, offset: i32) {
-        let flags = MemFlagsData::new().with_notrap();
-        self.e.ins().store(flags, x, at, offset);
-    }
-}
-
 /// Arithmetic, comparison and choice.
 impl<'a, E: Vectors> Math<'a, E> {
-    /// Maths on elements of type `lane`, emitted by `e`; `fma` from [`has_fma`].
+    /// Maths on elements of type `lane` by `e`, which has fused operations if `fma`.
+    #[inline(always)]
     pub fn new(e: &'a mut E, lane: Lane, fma: bool) -> Self {
         Math { e, lane, fma }
     }
 
     /// `value`, rounded to the element type, in every element.
+    #[inline(always)]
     pub fn constant(&mut self, value: f64) -> E::V {
         self.bits(self.lane.bits(value))
     }
 
     /// −x; flips the sign of a NaN too.
+    #[inline(always)]
     pub fn neg(&mut self, x: E::V) -> E::V {
         let sign = self.bits(self.lane.sign_bit());
         self.e.xor(self.lane, x, sign)
     }
 
     /// x + y.
+    #[inline(always)]
     pub fn add(&mut self, x: E::V, y: E::V) -> E::V {
         self.e.add(self.lane, x, y)
     }
 
     /// x − y.
+    #[inline(always)]
     pub fn sub(&mut self, x: E::V, y: E::V) -> E::V {
         self.e.sub(self.lane, x, y)
     }
 
     /// x·y.
+    #[inline(always)]
     pub fn mul(&mut self, x: E::V, y: E::V) -> E::V {
         self.e.mul(self.lane, x, y)
     }
 
     /// x ÷ y.
+    #[inline(always)]
     pub fn div(&mut self, x: E::V, y: E::V) -> E::V {
         self.e.div(self.lane, x, y)
     }
 
     /// x·y + z, rounded once where the target can, else twice.
+    #[inline(always)]
     pub fn fma(&mut self, x: E::V, y: E::V, z: E::V) -> E::V {
         if self.fma {
             self.e.fma(self.lane, x, y, z)
@@ -258,6 +206,7 @@ impl<'a, E: Vectors> Math<'a, E> {
     }
 
     /// x·y − z, rounded as [`Math::fma`].
+    #[inline(always)]
     pub fn fms(&mut self, x: E::V, y: E::V, z: E::V) -> E::V {
         if self.fma {
             self.e.fms(self.lane, x, y, z)
@@ -268,6 +217,7 @@ impl<'a, E: Vectors> Math<'a, E> {
     }
 
     /// z − x·y, rounded as [`Math::fma`].
+    #[inline(always)]
     pub fn fnma(&mut self, x: E::V, y: E::V, z: E::V) -> E::V {
         if self.fma {
             self.e.fnma(self.lane, x, y, z)
@@ -278,17 +228,20 @@ impl<'a, E: Vectors> Math<'a, E> {
     }
 
     /// 1 ÷ x, correctly rounded.
+    #[inline(always)]
     pub fn recip(&mut self, x: E::V) -> E::V {
         let one = self.constant(1.0);
         self.div(one, x)
     }
 
     /// √x, correctly rounded; NaN below −0.
+    #[inline(always)]
     pub fn sqrt(&mut self, x: E::V) -> E::V {
         self.e.sqrt(self.lane, x)
     }
 
     /// |x|.
+    #[inline(always)]
     pub fn abs(&mut self, x: E::V) -> E::V {
         let magnitude = self.bits(!self.lane.sign_bit());
         self.e.and(self.lane, x, magnitude)
@@ -297,6 +250,7 @@ impl<'a, E: Vectors> Math<'a, E> {
     /// x, or 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays. Three instructions: in single
     /// precision on integers, which take a cycle each where a comparison of floats takes three or more, because
     /// recurrences wait for them.
+    #[inline(always)]
     pub fn flush(&mut self, x: E::V) -> E::V {
         if self.lane == Lane::F64 {
             let least = self.constant(f64::from(f32::MIN_POSITIVE));
@@ -313,6 +267,7 @@ impl<'a, E: Vectors> Math<'a, E> {
     }
 
     /// −1, 0 or 1; ±0 and NaN stay as they are.
+    #[inline(always)]
     pub fn sign(&mut self, x: E::V) -> E::V {
         let magnitude = self.abs(x);
         let zero = self.constant(0.0);
@@ -323,18 +278,21 @@ impl<'a, E: Vectors> Math<'a, E> {
     }
 
     /// The lesser; NaN where either operand is. `min(−0, 0)` is y.
+    #[inline(always)]
     pub fn min(&mut self, x: E::V, y: E::V) -> E::V {
         let lesser = self.min_or_second(x, y);
         self.nan_of(x, lesser)
     }
 
     /// The greater; NaN where either operand is. `max(−0, 0)` is y.
+    #[inline(always)]
     pub fn max(&mut self, x: E::V, y: E::V) -> E::V {
         let greater = self.max_or_second(x, y);
         self.nan_of(x, greater)
     }
 
     /// x ÷ (1 + |x|), within [`SOFTSIGN_ULP`]; NaN for ±∞.
+    #[inline(always)]
     pub fn softsign(&mut self, x: E::V) -> E::V {
         let one = self.constant(1.0);
         let size = self.abs(x);
@@ -343,27 +301,32 @@ impl<'a, E: Vectors> Math<'a, E> {
     }
 
     /// max(x, 0); NaN stays.
+    #[inline(always)]
     pub fn relu(&mut self, x: E::V) -> E::V {
         let zero = self.constant(0.0);
         self.max_or_second(zero, x)
     }
 
     /// 1 where x < y, else 0.
+    #[inline(always)]
     pub fn lt(&mut self, x: E::V, y: E::V) -> E::V {
         self.truth(Compare::Less, x, y)
     }
 
     /// 1 where x ≤ y, else 0.
+    #[inline(always)]
     pub fn le(&mut self, x: E::V, y: E::V) -> E::V {
         self.truth(Compare::LessOrEqual, x, y)
     }
 
     /// 1 where x = y, else 0.
+    #[inline(always)]
     pub fn eq(&mut self, x: E::V, y: E::V) -> E::V {
         self.truth(Compare::Equal, x, y)
     }
 
     /// x where c ≠ 0, else y; a NaN in c chooses x.
+    #[inline(always)]
     pub fn select(&mut self, c: E::V, x: E::V, y: E::V) -> E::V {
         let zero = self.constant(0.0);
         let chosen = self.compare(Compare::NotEqual, c, zero);

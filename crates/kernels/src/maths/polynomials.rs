@@ -1,5 +1,4 @@
-//! Polynomials and constants of eˣ and related functions, for the kernels and for emitted code: both compute the same
-//! values up to rounding. Those of erf are for emitted code alone.
+//! Polynomials and constants of eˣ, of functions built on it, and of erf.
 //!
 //! The polynomials are minimax fits to the relative error, lowest power first; each states its error before rounding to
 //! the precision. `cargo run --release -p retrograd-kernels --example minimax` recomputes and compares them.
@@ -164,3 +163,32 @@ pub const SCALED_ERFC_F64: [f64; 12] = [
     4_202.678_118_140_09,
     -5_515.712_946_189_2,
 ];
+
+/// e⁻ʳ in powers of r, for |r| ≤ ½·ln 2: [`EXP_HALF_F32`] with signs changed.
+pub(super) const EXP_MINUS_F32: [f64; 6] = scaled(EXP_HALF_F32, 1.0, -1.0);
+
+/// The same of [`EXP_HALF_F64`].
+pub(super) const EXP_MINUS_F64: [f64; 12] = scaled(EXP_HALF_F64, 1.0, -1.0);
+
+/// (e²ʳ − 1)/r in powers of r, for |r| ≤ ¼·ln 2: [`EXPM1_F32`] of twice the operand.
+pub(super) const EXPM1_TWICE_F32: [f64; 6] = scaled(EXPM1_F32, 2.0, 2.0);
+
+/// The same of [`EXPM1_F64`].
+pub(super) const EXPM1_TWICE_F64: [f64; 11] = scaled(EXPM1_F64, 2.0, 2.0);
+
+/// (2·artanh(s/2) − s)/s³ in powers of s², for 0 ≤ s ≤ 2/3: [`ARTANH_F32`], which is in powers of (s/2)².
+pub(super) const ARTANH_WHOLE_F32: [f64; 4] = scaled(ARTANH_F32, 0.25, 0.25);
+
+/// The same of [`ARTANH_F64`].
+pub(super) const ARTANH_WHOLE_F64: [f64; 9] = scaled(ARTANH_F64, 0.25, 0.25);
+
+/// Coefficient i times first·ratioⁱ, where both are powers of two or signs: nothing rounds.
+const fn scaled<const N: usize>(mut c: [f64; N], first: f64, ratio: f64) -> [f64; N] {
+    let (mut i, mut factor) = (0, first);
+    while i < N {
+        c[i] *= factor;
+        factor *= ratio;
+        i += 1;
+    }
+    c
+}

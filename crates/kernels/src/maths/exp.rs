@@ -6,28 +6,29 @@
 //!
 //! The polynomials are minimax fits to the relative error of this very form, by our own Remez exchange in 60 digits;
 //! each states its error before rounding. The measured errors are those of `cargo test --release -p retrograd-jit
-//! --test vmath -- --ignored --nocapture --test-threads=2`.
+//! --test vmath -- --ignored --nocapture --test-threads=2`, and of the kernels' `--test activate` on every `f32`.
 
-use super::{Compare, Lane, Math, Vectors};
-use retrograd_kernels::polynomials;
+use super::{Compare, Lane, Math, Vectors, polynomials, two_to};
 use std::f64::consts::LOG2_E;
 
-/// Largest error of [`Math::exp`], in ulp. Measured: 1.61 (every `f32`), 1.41 (4·10⁶ `f64`); without fused
-/// multiply-add 1.50 (every 211th `f32`).
+/// Largest error of [`Math::exp`], in ulp. Measured: 1.63 (every `f32`), 1.41 (4·10⁶ `f64`); without fused
+/// multiply-add 1.53 (every `f32`).
 pub const EXP_ULP: f64 = 2.0;
 /// Largest error of [`Math::expm1`], in ulp. Measured: 1.69 (every `f32`), 2.14 (4·10⁶ `f64`); without fused
 /// multiply-add 2.64 (5·10⁵ `f64`).
 pub const EXPM1_ULP: f64 = 3.0;
-/// Largest error of [`Math::tanh`], in ulp. Measured: 3.33 (every `f32`), 3.14 (4·10⁶ `f64`).
+/// Largest error of [`Math::tanh`], in ulp. Measured: 3.33 (every `f32`), 3.14 (4·10⁶ `f64`); without fused
+/// multiply-add 3.36 (every `f32`).
 pub const TANH_ULP: f64 = 4.0;
 /// Largest error of [`Math::sigmoid`], in ulp, including its lower tail. Measured: 3.51 (every `f32`), 2.13 (4·10⁶
-/// `f64`).
+/// `f64`); without fused multiply-add 3.41 (every `f32`).
 pub const SIGMOID_ULP: f64 = 4.0;
-/// Largest error of [`Math::softplus`], in ulp. Measured: 3.73 (every `f32`), 3.31 (4·10⁶ `f64`); without
-/// fused multiply-add 3.05 (every 211th `f32`).
+/// Largest error of [`Math::softplus`], in ulp. Measured: 3.75 (every `f32`), 3.31 (4·10⁶ `f64`); without
+/// fused multiply-add 3.75 (every `f32`).
 pub const SOFTPLUS_ULP: f64 = 4.0;
 
 /// ln 2 in two parts; see [`polynomials`].
+#[inline(always)]
 pub(super) fn ln2_parts(lane: Lane) -> (f64, f64) {
     let [high, low] = match lane {
         Lane::F32 => polynomials::LN_2_F32,
@@ -37,6 +38,7 @@ pub(super) fn ln2_parts(lane: Lane) -> (f64, f64) {
 }
 
 /// The polynomial of a precision.
+#[inline(always)]
 fn fit(lane: Lane, single: &'static [f64], double: &'static [f64]) -> &'static [f64] {
     match lane {
         Lane::F32 => single,
@@ -49,6 +51,7 @@ impl<E: Vectors> Math<'_, E> {
     ///
     /// Within [`EXP_ULP`], subnormal results included: with n even, 2ⁿ is applied as 2^(n/2) twice, and only the
     /// second product can leave the normal range.
+    #[inline(always)]
     pub fn exp(&mut self, x: E::V) -> E::V {
         // Beyond these the result is 0 or ∞: ln of half the least subnormal, and of the largest number.
         let (low, high) = match self.lane {
@@ -63,6 +66,7 @@ impl<E: Vectors> Math<'_, E> {
     ///
     /// x = n·2·ln 2 + r with |r| ≤ ln 2: twice the usual range of r costs two terms more and saves the splitting of
     /// an integer.
+    #[inline(always)]
     pub(super) fn exp_clamped(&mut self, x: E::V, low: Option<E::V>) -> E::V {
         let (ln2_high, ln2_low) = ln2_parts(self.lane);
         let (root, n) = self.power_of_two(x, LOG2_E / 2.0, 0.0);
@@ -96,6 +100,7 @@ impl<E: Vectors> Math<'_, E> {
     /// Within [`EXPM1_ULP`] everywhere. With eˣ = 2ⁿ·eʳ it is 2·(2ⁿ⁻¹·(eʳ − 1) − (½ − 2ⁿ⁻¹)), as in [`Math::tanh`]: the
     /// parts do not cancel, and 2ⁿ⁻¹ is finite where 2ⁿ is not. A tiny x, half of which may not be a number of the
     /// precision, is its own result.
+    #[inline(always)]
     pub fn expm1(&mut self, x: E::V) -> E::V {
         // Beyond these the result is −1 or ∞.
         let (low, high) = match self.lane {
@@ -117,12 +122,13 @@ impl<E: Vectors> Math<'_, E> {
         let half_result = self.fms(scaled_r, quotient, rest);
         let result = self.add(half_result, half_result);
         let size = self.abs(x);
-        let tiny = self.constant(f64::powi(2.0, -60));
+        let tiny = self.constant(two_to(-60));
         let tiny = self.compare(Compare::Less, size, tiny);
         self.blend(tiny, x, result)
     }
 
     /// (2^(n + shift), n as a float) for n = round(factor·x).
+    #[inline(always)]
     fn power_of_two(&mut self, x: E::V, factor: f64, shift: f64) -> (E::V, E::V) {
         let factor = self.constant(factor);
         let rounder = self.constant(self.lane.magic() + self.lane.bias() + shift);
@@ -139,6 +145,7 @@ impl<E: Vectors> Math<'_, E> {
     /// with a rational tanh, would cancel there, and costs as much). With e⁻ˣ = 2ⁿ·eʳ it is c ÷ (c + eʳ·2ⁿ·c), where
     /// c = 2⁻²⁴ (2⁻⁵⁴ in `f64`) keeps the denominator finite down to the x at which the result rounds to 0, and
     /// costs nothing: c is in the bias of n.
+    #[inline(always)]
     pub fn sigmoid(&mut self, x: E::V) -> E::V {
         let (low, high, shift) = match self.lane {
             Lane::F32 => (-104.0, 60.0, -24),
@@ -147,23 +154,18 @@ impl<E: Vectors> Math<'_, E> {
         let x = self.clamp(x, low, high);
         let (ln2_high, ln2_low) = ln2_parts(self.lane);
         let (scale, n) = self.power_of_two(x, -LOG2_E, f64::from(shift));
-        // minus_r = x + n·ln 2, and e^r is the polynomial in −r with every other coefficient's sign changed.
+        // minus_r = x + n·ln 2.
         let part = self.constant(ln2_high);
         let minus_r = self.fma(n, part, x);
         let part = self.constant(ln2_low);
         let minus_r = self.fma(n, part, minus_r);
         let fit = fit(
             self.lane,
-            &polynomials::EXP_HALF_F32,
-            &polynomials::EXP_HALF_F64,
+            &polynomials::EXP_MINUS_F32,
+            &polynomials::EXP_MINUS_F64,
         );
-        let coefficients: Vec<f64> = fit
-            .iter()
-            .enumerate()
-            .map(|(power, c)| if power % 2 == 1 { -c } else { *c })
-            .collect();
-        let power = self.polynomial(minus_r, &coefficients);
-        let c = self.constant(f64::powi(2.0, shift));
+        let power = self.polynomial(minus_r, fit);
+        let c = self.constant(two_to(shift));
         let denominator = self.fma(power, scale, c);
         self.div(c, denominator)
     }
@@ -177,6 +179,7 @@ impl<E: Vectors> Math<'_, E> {
     ///
     /// A rational tanh x = x·P(x²)/Q(x²) with four terms each would be 13 instructions to these 16 in `f32`, but
     /// rounds to 5 ulp just below 1.
+    #[inline(always)]
     pub fn tanh(&mut self, x: E::V) -> E::V {
         let limit = match self.lane {
             Lane::F32 => 9.1,
@@ -198,14 +201,12 @@ impl<E: Vectors> Math<'_, E> {
                 self.fma(n, part, r)
             }
         };
-        // (e^2r − 1)/r as a polynomial in r: the fit is in 2r.
-        let fit = fit(self.lane, &polynomials::EXPM1_F32, &polynomials::EXPM1_F64);
-        let coefficients: Vec<f64> = fit
-            .iter()
-            .enumerate()
-            .map(|(power, c)| c * f64::powi(2.0, power as i32 + 1))
-            .collect();
-        let quotient = self.polynomial(r, &coefficients);
+        let fit = fit(
+            self.lane,
+            &polynomials::EXPM1_TWICE_F32,
+            &polynomials::EXPM1_TWICE_F64,
+        );
+        let quotient = self.polynomial(r, fit);
         let scaled_r = self.mul(r, scale);
         let one = self.constant(1.0);
         let rest = self.sub(one, scale);
@@ -219,6 +220,7 @@ impl<E: Vectors> Math<'_, E> {
     ///
     /// Within [`SOFTPLUS_ULP`] on both tails. ln(1 + t) = 2·artanh(t/(2 + t)), an odd series in s = 2t/(2 + t) ≤ 2/3
     /// that needs no exponent taken apart.
+    #[inline(always)]
     pub fn softplus(&mut self, x: E::V) -> E::V {
         let sign = self.bits(self.lane.sign_bit());
         let down = self.e.or(self.lane, x, sign);
@@ -234,18 +236,12 @@ impl<E: Vectors> Math<'_, E> {
         let twice = self.add(t, t);
         let s = self.div(twice, denominator);
         let z = self.mul(s, s);
-        // The fit is in (s/2)².
         let fit = fit(
             self.lane,
-            &polynomials::ARTANH_F32,
-            &polynomials::ARTANH_F64,
+            &polynomials::ARTANH_WHOLE_F32,
+            &polynomials::ARTANH_WHOLE_F64,
         );
-        let coefficients: Vec<f64> = fit
-            .iter()
-            .enumerate()
-            .map(|(power, c)| c * f64::powi(0.25, power as i32 + 1))
-            .collect();
-        let tail = self.polynomial(z, &coefficients);
+        let tail = self.polynomial(z, fit);
         let tail = self.mul(tail, z);
         let log = self.fma(s, tail, s);
         let ramp = self.relu(x);
