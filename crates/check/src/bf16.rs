@@ -4,7 +4,7 @@ use retrograd_graph::{Bf16, Options};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose};
 use retrograd_tape::Real;
 
-use crate::agree::{Verdict, agree, allowed_in_f32, caught, relative, same};
+use crate::agree::{Verdict, agree, allowed_in_f32, caught, relative};
 use crate::runs::{Arrays, by_cell, by_plan, by_tape, by_tape_of_bf16, of, planned, verified};
 use crate::sample::Sample;
 
@@ -15,7 +15,7 @@ use crate::sample::Sample;
 /// may be off by twice what the roundings to bfloat16 make of them, which is the distance of the tape that rounds from the
 /// one that does not. In f64 that hardly happens; but passes may leave another product of what is the same at all points, or
 /// constant after all, than the tape has, or none, so that one engine rounds what another does not: that moves results by no
-/// more. [`bf16_exactly`] is for programs without such products. One thread and more give the same bits.
+/// more. [`bf16_exactly`] is for programs without such products.
 ///
 /// # Errors
 /// What went wrong.
@@ -58,20 +58,14 @@ fn agreeing(sample: &Sample<'_>, share: f64) -> Verdict {
         let found = by_cell(&mut compiled::<f64>(sample)?, sample)?;
         worst = worst.max(close(&found).map_err(|e| format!("f64: {e}"))?);
         let most = allowed_in_f32(&exact, sample)? + 2.0 * moved;
-        let mut single = compiled::<f32>(sample)?;
-        let found = by_cell(&mut single, sample)?;
+        let found = by_cell(&mut compiled::<f32>(sample)?, sample)?;
         let off = agree(&right, &found, |size| most * size.max(1.0));
         worst = worst.max(off.map_err(|e| format!("f32: {e}"))?);
-        for pieces in [2, 3] {
-            single.cut_into(pieces);
-            let cut = by_cell(&mut single, sample)?;
-            same(&found, &cut).map_err(|e| format!("{pieces} pieces: {e}"))?;
-        }
         Ok(worst)
     })
 }
 
-fn compiled<T: Element + Real>(sample: &Sample<'_>) -> Result<Executor<T>, String> {
+pub(crate) fn compiled<T: Element + Real>(sample: &Sample<'_>) -> Result<Executor<T>, String> {
     let purpose = Purpose::everything(sample.tape);
     let options: Options = of(sample.target).with(|o| o.bf16 = Bf16::Kernels);
     let cell = CompiledCell::compile_with(sample.tape, &purpose, &options);

@@ -9,6 +9,7 @@ use retrograd_graph::{Level, Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
 use retrograd_tape::{Domain, Input, InputRole, Lengths, Node, Op, Output, OutputRole, Real};
 
+use crate::bf16::compiled as compiled_of_bf16;
 pub use crate::bf16::{bf16, bf16_exactly};
 
 use crate::agree::{Verdict, agree, allowed_in_f32, caught, same, sensitivity};
@@ -326,21 +327,30 @@ pub fn set_states(sample: &Sample<'_>) -> Result<bool, String> {
     Ok(true)
 }
 
-/// One thread and more give the same bits, however many pieces work is cut into.
+/// One thread and more give the same bits, however many pieces work is cut into, in f64 and with bfloat16 operands.
 ///
 /// # Errors
 /// What went wrong.
 pub fn threads(sample: &Sample<'_>) -> Verdict {
     caught("threads", || {
-        let mut cell = cell::<f64>(sample)?;
-        let one = by_cell(&mut cell, sample)?;
-        for pieces in [2, 3, 7] {
-            cell.cut_into(pieces);
-            let cut = by_cell(&mut cell, sample)?;
-            same(&one, &cut).map_err(|e| format!("{pieces} pieces: {e}"))?;
-        }
+        in_pieces(cell::<f64>(sample)?, sample)?;
+        let rounding = compiled_of_bf16::<f32>(sample)?;
+        in_pieces(rounding, sample).map_err(|e| format!("bf16: {e}"))?;
         Ok(0.0)
     })
+}
+
+fn in_pieces<T: Element + Real + std::fmt::LowerExp>(
+    mut cell: Executor<T>,
+    sample: &Sample<'_>,
+) -> Result<(), String> {
+    let one = by_cell(&mut cell, sample)?;
+    for pieces in [2, 3, 7] {
+        cell.cut_into(pieces);
+        let cut = by_cell(&mut cell, sample)?;
+        same(&one, &cut).map_err(|e| format!("{pieces} pieces: {e}"))?;
+    }
+    Ok(())
 }
 
 /// Loops as wide as a target's vectors give the same bits as loops of 128 bits, in f64 and f32, on the sample's target and

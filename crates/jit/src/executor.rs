@@ -124,9 +124,10 @@ impl<T: Element> Executor<T> {
     }
 
     /// Lets runs cut their work into as many as `threads` concurrent pieces, at most one for each thread that the
-    /// machine runs at once ([`std::thread::available_parallelism`]). The rayon pool that the run is called in does
-    /// them, else rayon's global pool: executors create no threads of their own. Work too small to be worth waking a
-    /// thread stays on one. Results are the same, bit by bit, for any number.
+    /// machine runs at once ([`std::thread::available_parallelism`]). The caller does what nobody else has taken, and
+    /// threads of the rayon pool that the run is called in help, else those of rayon's global pool: executors create no
+    /// threads of their own. A thread that has helped looks for more for about a millisecond before the pool has it
+    /// back. Work too small to be worth waking a thread stays on one. Results are the same, bit by bit, for any number.
     pub fn set_threads(&mut self, threads: usize) {
         self.cut = Cut::into(threads.clamp(1, parallelism()));
     }

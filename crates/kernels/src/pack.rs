@@ -1,7 +1,8 @@
 //! Packing weights: blocks in, panels out.
 //!
-//! For `product`. A few columns beyond whole registers follow the panels (`extra`). Panel j holds columns j·NR .. (j + 1)·NR of B (Wᵀ or W), zeros beyond the last column, term by term:
-//! element (p, q) is at (j·k + p)·NR + q. So a micro-kernel reads it from front to back.
+//! For `product`. Panel j holds columns j·NR .. (j + 1)·NR of B (Wᵀ or W), zeros beyond the last column, term by term:
+//! element (p, q) is at (j·k + p)·NR + q. So a micro-kernel reads it from front to back. A few columns beyond whole
+//! registers follow the panels (`extra`).
 //!
 //! Invariant: reads run along rows of W. Packing along columns costs as much as a training step (`ceiling/`).
 

@@ -290,6 +290,52 @@ fn infinities_and_nan_come_out() {
     }
 }
 
+/// A NaN keeps something in its upper half, and that of all ones does not overflow, also where a term has no partner.
+#[test]
+fn any_nan_comes_out_of_a_product() {
+    for (kernels, unit) in all() {
+        for bits in [0x7f80_0001, 0xff80_0001, 0x7fff_ffff, 0xffff_ffff] {
+            for k in [1, 2, 3, 17] {
+                let (nan, ones) = (f32::from_bits(bits), vec![1.0; k]);
+                let mut with_nan = ones.clone();
+                with_nan[k - 1] = nan;
+                for (a, w) in [(&ones, &with_nan), (&with_nan, &ones)] {
+                    for transposed in [false, true] {
+                        let (rows, cols) = if transposed { (k, 1) } else { (1, k) };
+                        let block = Block {
+                            ptr: w.as_ptr(),
+                            ld: cols,
+                            row: 0,
+                            col: 0,
+                            rows,
+                            cols,
+                        };
+                        let n = kernels.packed_len_of(unit, rows, cols, transposed);
+                        let mut packed = vec![0.0; n];
+                        let mut weights = Weights {
+                            rows,
+                            cols,
+                            transposed,
+                            blocks: &block,
+                            n_blocks: 1,
+                            unit: Some(unit),
+                            packed: std::ptr::null(),
+                        };
+                        let mut c = [0.0];
+                        // SAFETY: block, packing, A and C are as long as the kernels demand.
+                        unsafe {
+                            (kernels.pack)(&weights, packed.as_mut_ptr());
+                            weights.packed = packed.as_ptr();
+                            (kernels.product)(&weights, 1, a.as_ptr(), k, c.as_mut_ptr(), 1, 0);
+                        }
+                        assert!(c[0].is_nan(), "{unit:?}, {bits:x}, {k} terms: {}", c[0]);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A weight gradient of a case against the sums, with results in blocks, and Σ δ, which is not rounded.
 fn outer(r: &mut Random, (steps, rows): (usize, usize), (m, n): (usize, usize), ragged: bool) {
     let k = steps * rows;

@@ -23,8 +23,9 @@ use crate::program::no_such_value;
 /// [`backward`](Self::backward) takes cotangents and returns the gradients. [`Trainer::forward`](crate::Trainer::forward)
 /// and [`Session::forward`](crate::Session::forward) make one.
 ///
-/// Both halves together are one run, cut in two: the same plan, and bit by bit the same results. It borrows its batch,
-/// and owns or borrows all else, so any number may be alive, with other runs and steps of training in between: gradients
+/// Both halves together are one run, cut in two: the same plan, and bit by bit the results of that program in one piece.
+/// ([`Trainer::step`](crate::Trainer::step) is another program, which nobody gives cotangents; its sums may differ by
+/// roundings.) It borrows its batch, and owns or borrows all else, so any number may be alive, with other runs and steps of training in between: gradients
 /// are those at the parameters of its own run.
 ///
 /// ```

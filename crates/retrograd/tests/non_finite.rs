@@ -265,7 +265,7 @@ fn random_programs_trace_everything_to_the_input() {
         let mut inputs = inputs_ragged(tape, &case.lengths, case.seed);
         let run = |inputs: &[Vec<f64>]| {
             let slices: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
-            tape.first_non_finite_of(&case.lengths, &slices, |_| true)
+            tape.first_non_finite_of(&case.lengths, &slices, false, |_| true)
         };
         if run(&inputs) != Ok(None) {
             continue;

@@ -20,7 +20,7 @@ fn tape(record: impl FnOnce(&Recorder)) -> Tape {
 }
 
 fn found(tape: &Tape, lengths: &[usize], inputs: &[&[f32]]) -> NonFinite {
-    let found = tape.first_non_finite(&rows(lengths), inputs, |_| true);
+    let found = tape.first_non_finite(&rows(lengths), inputs, false, |_| true);
     found.expect("it runs").expect("something is not finite")
 }
 
@@ -96,7 +96,8 @@ fn an_exponential_that_overflows_at_some_step() {
     assert_eq!(place(&one), ("exp", Some(7), Some(0), 0));
     assert_eq!(one.operands[0].least, 128.0);
     assert_eq!(one.found, f64::INFINITY);
-    let wide = tape.first_non_finite::<f64>(&rows(&[8]), &[&[], &x.map(f64::from)], |_| true);
+    let wide =
+        tape.first_non_finite::<f64>(&rows(&[8]), &[&[], &x.map(f64::from)], false, |_| true);
     assert_eq!(wide, Ok(None), "e^128 is a number of double precision");
 }
 
@@ -127,7 +128,7 @@ fn the_slope_of_a_square_root_at_zero() {
          it is a part of `l`"
     );
     // Nobody wants it.
-    let none = tape.first_non_finite(&rows(&[1]), &[&[0.0_f32], &[1.0]], |_| false);
+    let none = tape.first_non_finite(&rows(&[1]), &[&[0.0_f32], &[1.0]], false, |_| false);
     assert_eq!(none, Ok(None));
 }
 
@@ -181,7 +182,7 @@ fn only_what_reaches_the_loss_counts() {
     // Forward all is right; backward, the logarithm of what was left out has no slope: 0 / 0.
     let of = |name: &str| {
         let inputs: [&[f32]; 3] = [&x, &[0.0; 4], &z];
-        let found = tape.first_non_finite(&rows(&[4]), &inputs, |i| &*i.name == name);
+        let found = tape.first_non_finite(&rows(&[4]), &inputs, false, |i| &*i.name == name);
         found.expect("it runs")
     };
     let one = of("x").expect("its gradient is NaN");
@@ -232,7 +233,7 @@ fn an_index_that_is_nan() {
     let one = found(&tape, &[2], &[&[1.0, -1.0], &[1.0; 8]]);
     assert_eq!(place(&one), ("ln", Some(1), Some(0), 0));
     // One that is merely wrong is what it always was.
-    let wrong = tape.first_non_finite(&rows(&[2]), &[&[1.0_f32, 1e9], &[1.0; 8]], |_| true);
+    let wrong = tape.first_non_finite(&rows(&[2]), &[&[1.0_f32, 1e9], &[1.0; 8]], false, |_| true);
     assert!(matches!(wrong, Err(TapeError::Index { .. })), "{wrong:?}");
 }
 
@@ -253,13 +254,30 @@ fn every_op_passes_the_origin_of_an_element_on() {
     let mut x = [1.0_f32; 12];
     x[6 + 1] = f32::NAN;
     let found = |output: &str| {
-        let of = tape.first_non_finite_of(&rows(&[2]), &[&x, &[1.0; 6]], |o| &*o.name == output);
+        let of =
+            tape.first_non_finite_of(&rows(&[2]), &[&x, &[1.0; 6]], false, |o| &*o.name == output);
         of.expect("it runs").expect("something is not finite")
     };
     for output in ["joined", "rows", "outer", "loss"] {
         let one = found(output);
         assert_eq!(place(&one), ("input", Some(1), Some(0), 1), "{output}");
     }
-    let elsewhere = tape.first_non_finite_of(&rows(&[1]), &[&x[..6], &[1.0; 6]], |_| true);
+    let elsewhere = tape.first_non_finite_of(&rows(&[1]), &[&x[..6], &[1.0; 6]], false, |_| true);
     assert_eq!(elsewhere, Ok(None));
+}
+
+/// Beyond half a unit of the greatest bfloat16 number, an operand is rounded to infinity.
+#[test]
+fn what_only_rounding_makes_infinite_is_found_with_rounding_alone() {
+    let r = Recorder::new();
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
+    let y = r.param("W", Shape::Matrix(1, 1)).matvec(x);
+    r.loss(y.sum() * 0.0);
+    let tape = r.finish("rounded").unwrap();
+    let found = |bf16| {
+        let found = tape.first_non_finite(&rows(&[1]), &[&[f32::MAX], &[1.0]], bf16, |_| false);
+        found.unwrap().map(|f| f.op)
+    };
+    assert_eq!(found(false), None);
+    assert!(found(true).is_some());
 }

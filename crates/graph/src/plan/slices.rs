@@ -118,9 +118,7 @@ pub struct SliceWork {
 impl SliceWork {
     /// That of a recurrence alone, or of the items of a time tile.
     pub fn of(plan: &Plan, items: &[Item]) -> SliceWork {
-        let mut read: Vec<WeightId> = items.iter().flat_map(weights).collect();
-        read.sort_unstable();
-        read.dedup();
+        let read = SliceWork::weights_of(items);
         let weights = read.iter().map(|&w| &plan.weights[w]);
         let loops = items.iter().filter_map(|item| match item {
             Item::Loop(l) => Some(l),
@@ -141,6 +139,14 @@ impl SliceWork {
             weights: weights.map(|w| w.rows * w.cols).sum(),
             row: touched.iter().map(|x| plan.buffers[x.0].len).sum(),
         }
+    }
+
+    /// The weights that a recurrence alone, or the items of a time tile, multiply with.
+    pub fn weights_of(items: &[Item]) -> Vec<WeightId> {
+        let mut read: Vec<WeightId> = items.iter().flat_map(weights).collect();
+        read.sort_unstable();
+        read.dedup();
+        read
     }
 }
 

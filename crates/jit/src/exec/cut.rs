@@ -4,6 +4,8 @@ use retrograd_graph::plan::cost::effort;
 use retrograd_graph::plan::{Item, LoopKind, Plan, SliceWork, Slices, walk};
 use retrograd_tape::Domain;
 
+use super::halves::can_be_divided;
+
 /// The minimal cost of a piece of work, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
 ///
 /// A sleeping thread starts working about 10 µs after it is woken, and its caller sleeps as long after the last piece
@@ -21,6 +23,9 @@ const FEW: usize = 3;
 
 /// The same where the weights of a step do not stay in a core's L2, but half of them may.
 const FEW_OF_FAR: usize = 8;
+
+/// The same where they stay in no cache: with more rows, what a thread does with a weight takes longer than reading it.
+const FEW_OF_FARTHEST: usize = 64;
 
 /// A time tile's hoisted products are divided if they have this many times [`PRODUCT`] in all: until a thread is awake, a
 /// smaller run is over.
@@ -92,26 +97,49 @@ impl Cut {
 /// The cost of each item of a plan for one point of its domain, and what decides into which slices its rows are cut, keyed
 /// by the item's address, so that runs look it up without allocating.
 #[derive(Debug, Default)]
-pub(crate) struct Efforts(Vec<(usize, usize, SliceWork)>);
+pub(crate) struct Efforts(Vec<OfItem>);
+
+/// What is known of an item.
+#[derive(Debug)]
+struct OfItem {
+    address: usize,
+    effort: usize,
+    slices: SliceWork,
+    /// Whether the columns of its products can be divided.
+    columns: bool,
+}
 
 impl Efforts {
     /// The efforts of a plan's items; the plan must not move.
     pub(crate) fn of(plan: &Plan) -> Efforts {
         let all = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }));
-        let of = |item: &Item| match item {
-            Item::TimeTile { items, .. } => SliceWork::of(plan, items),
-            Item::Loop(_) => SliceWork::of(plan, std::slice::from_ref(item)),
-            _ => SliceWork::default(),
+        let of = |item: &Item| {
+            let items = match item {
+                Item::TimeTile { items, .. } => items,
+                Item::Loop(_) => std::slice::from_ref(item),
+                _ => &[],
+            };
+            let weights = SliceWork::weights_of(items);
+            OfItem {
+                address: address(item),
+                effort: effort(plan, item),
+                slices: SliceWork::of(plan, items),
+                columns: weights.iter().all(|&w| can_be_divided(&plan.weights[w])),
+            }
         };
-        let mut out: Vec<_> = all.map(|i| (address(i), effort(plan, i), of(i))).collect();
-        out.sort_unstable_by_key(|x| x.0);
+        let mut out: Vec<OfItem> = all.map(of).collect();
+        out.sort_unstable_by_key(|x| x.address);
         Efforts(out)
+    }
+
+    fn get(&self, item: &Item) -> Option<&OfItem> {
+        let at = self.0.binary_search_by_key(&address(item), |x| x.address);
+        at.ok().map(|at| &self.0[at])
     }
 
     /// What the rows of an item do in a step.
     pub(crate) fn of_slices(&self, item: &Item) -> SliceWork {
-        let at = self.0.binary_search_by_key(&address(item), |x| x.0);
-        at.map_or_else(|_| SliceWork::default(), |at| self.0[at].2)
+        self.get(item).map_or_else(SliceWork::default, |x| x.slices)
     }
 
     /// Number of pieces that an item is cut into for this many points of its domain.
@@ -119,8 +147,7 @@ impl Efforts {
         if cut.threads <= 1 {
             return 1;
         }
-        let at = self.0.binary_search_by_key(&address(item), |x| x.0);
-        let effort = at.map_or(0, |at| self.0[at].1);
+        let effort = self.get(item).map_or(0, |x| x.effort);
         cut.pieces(effort.saturating_mul(points))
     }
 
@@ -134,7 +161,7 @@ impl Efforts {
     ) -> Division {
         let pieces = self.pieces(item, points, cut);
         let by_rows = Division::Rows(pieces.min(rows).max(1));
-        if pieces <= 1 {
+        if pieces <= 1 || !self.get(item).is_some_and(|x| x.columns) {
             return by_rows;
         }
         let weights = self.of_slices(item).weights;
@@ -143,7 +170,8 @@ impl Efforts {
             false => FEW,
         };
         // Each thread's rows would read all weights from memory.
-        let far = weights * bytes > Slices::of(plan.target).cached;
+        let far =
+            weights * bytes > Slices::of(plan.target).cached && rows <= FEW_OF_FARTHEST * pieces;
         let effort = |rows: usize| weights.saturating_mul(rows) / 4;
         let in_tile = matches!(item, Item::TimeTile { .. });
         let pays = effort(rows) >= 2 * cut.product
@@ -213,10 +241,10 @@ mod tests {
     fn few_rows_divide_their_products_and_many_themselves() {
         use super::{Division, Efforts, is_recurrence};
         use retrograd_graph::plan::{plan, walk};
-        use retrograd_graph::{Graph, Options, Target, passes};
+        use retrograd_graph::{Bf16, Graph, Options, Target, passes};
         use retrograd_tape::{InputRole, Recorder, Shape};
 
-        let division = |n: usize, rows: usize, threads: usize| {
+        let divided = |n: usize, rows: usize, threads: usize, bf16: Bf16| {
             let r = Recorder::new();
             let x = r.input("x", InputRole::Sequence, Shape::Vector(n));
             let h = r.state("h", Shape::Vector(n), 1, None);
@@ -228,7 +256,10 @@ mod tests {
             let next = z.slice(0, n) * z.slice(n, n) + z.slice(2 * n, n) * z.slice(3 * n, n);
             r.output("y", r.next(h, next));
             let recorded = Graph::from_tape(&r.finish("gates").expect("it is a program"));
-            let options = Options::default().with(|o| o.target = Target::avx512());
+            let options = Options::default().with(|o| {
+                o.target = Target::avx512();
+                o.bf16 = bf16;
+            });
             let graph = passes::run(&recorded, &[], &options).expect("it goes one way");
             let plan = plan(&graph, &options);
             let efforts = Efforts::of(&plan);
@@ -236,6 +267,7 @@ mod tests {
             let item = found.expect("it has a recurrence");
             efforts.division((&plan, item), (100 * rows, rows), 4, Cut::into(threads))
         };
+        let division = |n, rows, threads| divided(n, rows, threads, Bf16::Off);
         assert_eq!(division(32, 1, 2), Division::Rows(1));
         assert_eq!(division(512, 1, 1), Division::Rows(1));
         assert_eq!(division(512, 1, 2), Division::Columns(2));
@@ -245,6 +277,10 @@ mod tests {
         assert_eq!(division(128, 32, 2), Division::Rows(2));
         // Both threads would read 32 MiB.
         assert_eq!(division(1024, 64, 2), Division::Columns(2));
+        assert_eq!(division(1024, 512, 2), Division::Rows(2));
+        // Weights of bfloat16 are not divided.
+        assert_eq!(divided(512, 1, 2, Bf16::Kernels), Division::Rows(1));
+        assert_eq!(divided(512, 16, 2, Bf16::Kernels), Division::Rows(2));
     }
 
     #[test]

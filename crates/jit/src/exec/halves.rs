@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use retrograd_graph::plan::Weight;
 use retrograd_kernels::{
     ADD, Block, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights, kernels_for,
 };
@@ -17,7 +18,7 @@ use super::SendPtr;
 use super::counting::position;
 use super::pool::Crew;
 
-/// Blocks of an unpacked weight that are divided, at most.
+/// Blocks of a weight that is divided, at most.
 const BLOCKS: usize = 16;
 
 /// Bytes of columns that are never divided.
@@ -33,6 +34,12 @@ pub(super) struct Divided<'a> {
 
 thread_local! {
     static DIVIDED: Cell<Option<(*const Arc<Crew>, usize, usize)>> = const { Cell::new(None) };
+}
+
+/// Whether the columns of products with this weight are divided at all: packed bfloat16 weights have an order of their own, and
+/// there is no room for the parts of many blocks.
+pub(super) fn can_be_divided(weight: &Weight) -> bool {
+    !weight.bf16 && weight.blocks.len() <= BLOCKS
 }
 
 impl Divided<'_> {
@@ -86,9 +93,8 @@ impl Divided<'_> {
         };
         let parts = self.parts.min(n / unit);
         let effort = m.saturating_mul(weights.rows * weights.cols) / 4;
-        // Packed bfloat16 weights have an order of their own.
-        let whole = weights.unit.is_some() || (!packed && weights.n_blocks > BLOCKS);
-        if parts <= 1 || effort < self.least || whole {
+        debug_assert!(weights.unit.is_none() && weights.n_blocks <= BLOCKS);
+        if parts <= 1 || effort < self.least {
             return run(&weights, 0);
         }
         let border = |i: usize| match i == parts {

@@ -49,16 +49,14 @@ impl<T: Element> PlanExecution<'_, T> {
             other => (0, other.steps(0)),
         };
         let (steps, rows) = (t1 - t0, l.domain.rows(self.points.rows));
-        if let LoopKind::Recurrence { .. } = l.kind {
-            let (work, division) = (self.efforts.of_slices(item), self.division(item, span));
-            self.over_rows(work, division, |b0, b1, _| {
-                self.of_rows(l, (t0, t1), (b0, b1));
-            });
-            return;
-        }
         let pieces = self.pieces(item, span);
         match l.kind {
-            LoopKind::Recurrence { .. } => unreachable!("done above"),
+            LoopKind::Recurrence { .. } => {
+                let (work, division) = (self.efforts.of_slices(item), self.division(item, span));
+                self.over_rows(work, division, |b0, b1, _| {
+                    self.of_rows(l, (t0, t1), (b0, b1));
+                });
+            }
             LoopKind::Parallel if pieces <= 1 => self.of_rows(l, (t0, t1), (0, rows)),
             LoopKind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * pieces);

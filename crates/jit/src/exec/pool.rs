@@ -78,7 +78,7 @@ struct Lent {
     with: *const (),
 }
 
-/// The place where a run meets the threads that help it. One caller uses it at a time.
+/// The place where a run meets the threads that help it, one piece of work at a time.
 pub(crate) struct Crew {
     tickets: AtomicU64,
     /// Parts of this piece of work that are done.
@@ -89,6 +89,8 @@ pub(crate) struct Crew {
     helpers: AtomicUsize,
     /// A part that another thread did has panicked.
     panicked: AtomicBool,
+    /// A piece of work is shared.
+    busy: AtomicBool,
 }
 
 // SAFETY: `lent` is written by the one caller while nobody has a ticket, and read only with one; what it refers to is
@@ -109,13 +111,26 @@ impl Crew {
             lent: UnsafeCell::new(nothing),
             helpers: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
         })
     }
 
     /// Calls `f` for the parts `0..n`, at most `most` at a time. Any thread may do any part; the caller begins with the
     /// first, others with the last, so that the same work shared again finds its data in the same caches.
     pub(super) fn share<F: Fn(usize) + Sync>(self: &Arc<Self>, most: usize, n: usize, f: F) {
-        if most.min(n) <= 1 || !self.call(most.min(n) - 1) {
+        struct Busy<'c>(&'c AtomicBool);
+        impl Drop for Busy<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Release);
+            }
+        }
+        // A part that shares work itself, which none does, would do it alone.
+        let alone = most.min(n) <= 1 || self.busy.swap(true, Ordering::Acquire);
+        if alone {
+            return (0..n).for_each(f);
+        }
+        let _busy = Busy(&self.busy);
+        if !self.call(most.min(n) - 1) {
             return (0..n).for_each(f);
         }
         for from in (0..n).step_by(PARTS) {
@@ -137,9 +152,11 @@ impl Crew {
     }
 
     /// What a thread does that helps.
-    fn help(&self) {
+    fn help(self: &Arc<Self>) {
         let mut looks = 0;
-        while looks < LOOKS {
+        // Each thread that was asked for holds one reference: if there are no more, no executor is left.
+        let alone = || Arc::strong_count(self) <= self.helpers.load(Ordering::Relaxed);
+        while looks < LOOKS && !(looks % 256 == 0 && alone()) {
             match self.claim(false) {
                 Some(part) => {
                     looks = 0;
@@ -216,6 +233,8 @@ impl Crew {
             };
         }
         self.done.store(0, Ordering::Relaxed);
+        // A piece of work that the caller left by a panic of its own may have left it set.
+        self.panicked.store(false, Ordering::Relaxed);
         let before = Tickets::of(self.tickets.load(Ordering::Relaxed));
         let all = Tickets {
             number: before.number.wrapping_add(1),
@@ -347,6 +366,24 @@ mod tests {
                 done.fetch_add(1, Ordering::Relaxed);
             });
             assert_eq!(done.into_inner(), 16);
+        }
+    }
+
+    #[test]
+    fn parts_may_all_panic_or_share_work_themselves() {
+        let crew = Crew::new();
+        for _ in 0..100 {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                crew.share(2, 16, |i| panic!("part {i}"));
+            }));
+            assert!(caught.is_err());
+            let done = AtomicUsize::new(0);
+            crew.share(2, 4, |_| {
+                crew.share(2, 5, |_| {
+                    done.fetch_add(1, Ordering::Relaxed);
+                });
+            });
+            assert_eq!(done.into_inner(), 20);
         }
     }
 }

@@ -228,11 +228,11 @@ impl<T: Element> PlanExecution<'_, T> {
         let scratch = &mut self.workspace.scratch[..pieces];
         let slice = len.div_ceil(pieces).next_multiple_of(kernels.tile_rows);
         let args = SendPtr(&args);
-        let scratch = SendPtr((scratch.as_mut_ptr(), scratch.len()));
+        let scratch = SendPtr(scratch.as_mut_ptr());
         let part = |i: usize| {
             let args = &args;
             // SAFETY: each part has the scratch of its number, which no other part touches.
-            let s: &mut AlignedBuffer<T> = unsafe { &mut *{ &scratch }.0.0.add(i) };
+            let s: &mut AlignedBuffer<T> = unsafe { &mut *{ &scratch }.0.add(i) };
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
             #[cfg(feature = "faults")]
             let i1 = i1 - lost(i, pieces, i1 - i0);

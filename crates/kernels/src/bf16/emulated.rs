@@ -19,10 +19,12 @@ const MOST: usize = 16;
 #[inline(always)]
 pub(crate) fn round(x: f32) -> f32 {
     let bits = x.to_bits();
-    let near = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
+    // Of a NaN this may go beyond 32 bits.
+    let near = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
     let zero = bits & 0x8000_0000;
     if x.is_nan() {
-        x
+        // Quiet, so that something is left of it in the upper half.
+        f32::from_bits(bits | 0x0040_0000)
     } else if x.abs() < f32::MIN_POSITIVE {
         f32::from_bits(zero)
     } else {

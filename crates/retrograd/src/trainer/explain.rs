@@ -218,13 +218,13 @@ impl<T: Float> Trainer<T> {
                 &equal
             }
         };
-        let tape = self.cell.tape();
+        let (tape, bf16) = (self.cell.tape(), !self.settings.precision.is_full());
         let found = match results {
-            Results::Loss => tape.first_non_finite(lengths, &inputs, |i| {
+            Results::Loss => tape.first_non_finite(lengths, &inputs, bf16, |i| {
                 i.role == InputRole::Param && trained.contains(&&*i.name)
             }),
             Results::States => {
-                tape.first_non_finite_of(lengths, &inputs, |o| o.role == OutputRole::Final)
+                tape.first_non_finite_of(lengths, &inputs, bf16, |o| o.role == OutputRole::Final)
             }
         };
         let found = found.map_err(|e| fed.located(e.into()))?;

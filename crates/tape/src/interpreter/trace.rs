@@ -79,7 +79,7 @@ impl Tape {
     /// Runs the tape and its gradient once more, and finds where the first number that is not finite appeared, of all those
     /// that a loss was computed from; if all losses are finite, of those that the gradients of the `wanted` inputs were
     /// computed from. `None` if both are finite. Inputs are those of [`Interpreter::forward_ragged`]; step and row are those of
-    /// the run.
+    /// the run. If `bf16`, products round their operands: see [`Interpreter::of_bf16_products`].
     ///
     /// ```
     /// use retrograd_tape::{Lengths, InputRole, Recorder, Shape};
@@ -91,7 +91,7 @@ impl Tape {
     /// let tape = r.finish("logarithm")?;
     ///
     /// let rows = Lengths::new(vec![3, 1])?; // steps of row 0: 1, 2, -3; of row 1: 4
-    /// let found = tape.first_non_finite::<f32>(&rows, &[&[1.0, 4.0, 2.0, -3.0], &[1.0]], |_| true)?;
+    /// let found = tape.first_non_finite::<f32>(&rows, &[&[1.0, 4.0, 2.0, -3.0], &[1.0]], false, |_| true)?;
     /// let found = found.expect("the logarithm of -3 is NaN");
     /// assert_eq!((found.op, found.step, found.row), ("ln", Some(2), Some(0)));
     /// assert_eq!(found.operands[0].least, -3.0);
@@ -104,14 +104,11 @@ impl Tape {
         &self,
         lengths: &Lengths,
         inputs: &[&[T]],
+        bf16: bool,
         wanted: impl Fn(&Input) -> bool,
     ) -> Result<Option<NonFinite>, TapeError> {
-        self.origin(
-            lengths,
-            inputs,
-            &|o| o.role == OutputRole::Loss,
-            Some(&wanted),
-        )
+        let loss = |o: &Output| o.role == OutputRole::Loss;
+        self.origin(lengths, inputs, bf16, &loss, Some(&wanted))
     }
 
     /// As [`first_non_finite`](Tape::first_non_finite), of those that some outputs were computed from, such as final states.
@@ -122,20 +119,22 @@ impl Tape {
         &self,
         lengths: &Lengths,
         inputs: &[&[T]],
+        bf16: bool,
         of: impl Fn(&Output) -> bool,
     ) -> Result<Option<NonFinite>, TapeError> {
-        self.origin(lengths, inputs, &of, None)
+        self.origin(lengths, inputs, bf16, &of, None)
     }
 
     fn origin<T: Real>(
         &self,
         lengths: &Lengths,
         inputs: &[&[T]],
+        bf16: bool,
         of: &dyn Fn(&Output) -> bool,
         wanted: Option<&dyn Fn(&Input) -> bool>,
     ) -> Result<Option<NonFinite>, TapeError> {
         let gradient = |i: &Input| wanted.is_some_and(|wanted| wanted(i));
-        let mut run = Interpreter::with_gradients(self, gradient);
+        let mut run = Interpreter::checked(self, &gradient, &[], bf16)?;
         let places = run.places.clone();
         let how = (of, wanted.is_some());
         let mut origins = Origins::new(self, &places, None);
