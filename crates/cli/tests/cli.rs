@@ -127,6 +127,7 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
     assert_ne!(first, rounded);
     assert_eq!(rounded, error(&["--precision", "bf16", "--threads", "2"]));
     let (full, rounded) = (first.as_f64().unwrap(), rounded.as_f64().unwrap());
+    // Seeds differ by 6 % (docs/PERFORMANCE.md).
     assert!((full - rounded).abs() < 0.05 * full, "{full} {rounded}");
     let mut other = train(&[]);
     let seed = other.iter().position(|a| *a == "5").unwrap();

@@ -59,9 +59,9 @@ pub(super) fn counted() -> (usize, usize) {
 }
 
 /// The table of an instruction set, by its number in [`Isa::ALL`]. Kernels have no context argument, so the table that
-/// a counting kernel forwards to is in the function's type.
-fn counted_ones<T: SimdElement, const ISA: usize>() -> &'static Kernels<T> {
-    kernels_for(Isa::ALL[ISA]).expect("`counting` is asked for what the machine has")
+/// one around a kernel forwards to is in the function's type.
+pub(super) fn kernels_of<T: SimdElement, const ISA: usize>() -> &'static Kernels<T> {
+    kernels_for(Isa::ALL[ISA]).expect("whoever wraps kernels is asked for what the machine has")
 }
 
 /// Counts, then multiplies.
@@ -76,7 +76,7 @@ unsafe extern "C" fn product<T: SimdElement, const ISA: usize>(
 ) {
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (counted_ones::<T, ISA>().product)(w, m, a, lda, c, ldc, how) }
+    unsafe { (kernels_of::<T, ISA>().product)(w, m, a, lda, c, ldc, how) }
 }
 
 /// Counts, then multiplies.
@@ -92,7 +92,7 @@ unsafe extern "C" fn product_from<T: SimdElement, const ISA: usize>(
 ) {
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (counted_ones::<T, ISA>().product_from)(w, m, a, lda, bias, c, ldc, how) }
+    unsafe { (kernels_of::<T, ISA>().product_from)(w, m, a, lda, bias, c, ldc, how) }
 }
 
 /// Counts, then applies the activation of this number in [`WideActivation::ALL`].
@@ -107,7 +107,7 @@ unsafe extern "C" fn one<T: SimdElement, const ISA: usize, const K: usize>(
     ACTIVATIONS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
     unsafe {
-        (counted_ones::<T, ISA>().activation(activation(WideActivation::ALL[K])))(
+        (kernels_of::<T, ISA>().activation(activation(WideActivation::ALL[K])))(
             rows, n, x, ldx, y, ldy,
         )
     }

@@ -10,12 +10,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use retrograd_graph::plan::Weight;
-use retrograd_kernels::{
-    ADD, Block, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights, kernels_for,
-};
+use retrograd_kernels::{ADD, Block, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights};
 
 use super::SendPtr;
-use super::counting::position;
+use super::counting::{kernels_of, position};
 use super::pool::Crew;
 
 /// Blocks of a weight that is divided, at most.
@@ -165,11 +163,6 @@ fn with_blocks<T: Copy>(w: &Weights<T>, (from, to): (usize, usize), f: impl FnOn
     });
 }
 
-/// The table of an instruction set, by its number in [`Isa::ALL`].
-fn table<T: SimdElement, const ISA: usize>() -> &'static Kernels<T> {
-    kernels_for(Isa::ALL[ISA]).expect("`dividing` is asked for what the machine has")
-}
-
 /// Divides the product if this thread is to.
 unsafe extern "C" fn product<T: SimdElement, const ISA: usize>(
     w: *const Weights<T>,
@@ -180,7 +173,7 @@ unsafe extern "C" fn product<T: SimdElement, const ISA: usize>(
     ldc: usize,
     how: u32,
 ) {
-    let kernels = table::<T, ISA>();
+    let kernels = kernels_of::<T, ISA>();
     // SAFETY: passed on from the caller; `during` keeps the crew.
     unsafe {
         match divided() {
@@ -201,7 +194,7 @@ unsafe extern "C" fn product_from<T: SimdElement, const ISA: usize>(
     ldc: usize,
     how: u32,
 ) {
-    let kernels = table::<T, ISA>();
+    let kernels = kernels_of::<T, ISA>();
     // SAFETY: as above.
     unsafe {
         match divided() {

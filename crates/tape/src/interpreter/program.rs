@@ -25,7 +25,7 @@ pub(crate) struct BufferPlan {
     pub(crate) used: bool,
     /// Accumulates terms of all points of a run.
     pub(crate) summed: Summed,
-    /// Holds one number everywhere, whatever the inputs are.
+    /// Depends on no input and no state.
     pub(crate) uniform: bool,
 }
 
