@@ -310,4 +310,8 @@ fn main() {
     outer(peak, k, 2048, 512, 1600, false);
     outer(peak, k, 512, 128, 3200, true);
     outer(peak, k, 128, 32, 3200, true);
+    // One product's weights: terms that fit L2, and that do not.
+    for terms in [256, 512, 1024, 3200, 12_800] {
+        outer(peak, k, 128, 128, terms, false);
+    }
 }

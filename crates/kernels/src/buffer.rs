@@ -5,37 +5,27 @@
 //! Invariant: nothing in this module's public API can access memory out of bounds: a wrong length panics.
 
 use crate::maths::Function;
+use crate::memory::{CACHE_LINE, Memory};
 use crate::types::{Block, Weights};
 use crate::{ActivateFn, Activation, Kernels, SimdElement};
-use std::alloc::{Layout, alloc_zeroed};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of a cache line, which a load of a whole vector should not cross.
-pub const CACHE_LINE: usize = 64;
-
-/// A cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine([u64; 8]);
-
-/// Elements aligned to 64 bytes, initially zero. Derefs to a slice.
-#[derive(Clone)]
+/// Elements aligned to 64 bytes, initially zero; from 2 MiB on in large pages, if the system has them. Derefs to a slice.
 pub struct AlignedBuffer<T> {
-    lines: Vec<CacheLine>,
+    memory: Memory,
     len: usize,
     element: PhantomData<T>,
 }
 
 impl<T: SimdElement> AlignedBuffer<T> {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// If the allocator has no room for them.
     pub fn new(len: usize) -> Self {
-        Self {
-            lines: vec![CacheLine([0; 8]); (len * size_of::<T>()).div_ceil(CACHE_LINE)],
-            len,
-            element: PhantomData,
-        }
+        Self::try_new(len).unwrap_or_else(|e| panic!("{e} for {len} numbers"))
     }
 
     /// `len` zeros, if the allocator has room for them.
@@ -44,22 +34,20 @@ impl<T: SimdElement> AlignedBuffer<T> {
     /// The allocator has no room, or the size exceeds the address space.
     pub fn try_new(len: usize) -> Result<Self, TooMany> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or(TooMany)?;
-        let n = bytes.div_ceil(CACHE_LINE);
-        if n == 0 {
-            return Ok(Self::new(0));
-        }
-        let layout = Layout::array::<CacheLine>(n).map_err(|_| TooMany)?;
-        // SAFETY: the layout is not empty.
-        let lines = unsafe { alloc_zeroed(layout) };
-        if lines.is_null() {
-            return Err(TooMany);
-        }
+        let bytes = bytes.checked_next_multiple_of(CACHE_LINE).ok_or(TooMany)?;
         Ok(Self {
-            // SAFETY: just allocated by the global allocator with the layout of that many lines; zeros are valid lines.
-            lines: unsafe { Vec::from_raw_parts(lines.cast(), n, n) },
+            memory: Memory::zeroed(bytes).ok_or(TooMany)?,
             len,
             element: PhantomData,
         })
+    }
+}
+
+impl<T: SimdElement> Clone for AlignedBuffer<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.len);
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
@@ -91,16 +79,16 @@ impl<T: SimdElement> Default for AlignedBuffer<T> {
 impl<T: SimdElement> Deref for AlignedBuffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` elements, are aligned more strictly than an element, and every bit
+        // SAFETY: the memory holds at least `len` elements, is aligned more strictly than an element, and every bit
         // pattern is a valid f32 and f64 (`SimdElement` is sealed).
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.memory.start().as_ptr().cast(), self.len) }
     }
 }
 
 impl<T: SimdElement> DerefMut for AlignedBuffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as for `deref`, and every f32 and f64 is a valid bit pattern of a line.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        // SAFETY: as for `deref`.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start().as_ptr().cast(), self.len) }
     }
 }
 

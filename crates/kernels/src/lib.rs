@@ -49,6 +49,7 @@ mod buffer;
 mod extra;
 pub mod maths;
 mod matvec;
+mod memory;
 mod micro;
 mod narrow;
 mod outer;
@@ -69,10 +70,10 @@ mod x86;
 pub use activate::Activation;
 pub use bf16::Bf16Unit;
 pub use buffer::{
-    AlignedBuffer, BlockSlice, CACHE_LINE, Packed, TooMany, activate, apply, product_unpacked,
-    sum_rows,
+    AlignedBuffer, BlockSlice, Packed, TooMany, activate, apply, product_unpacked, sum_rows,
 };
 pub use extra::whole;
+pub use memory::{CACHE_LINE, prefer_large_pages};
 pub use types::{
     ADD, BACKWARD, Block, BlockMut, IN_ORDER, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
     StridedBlock, Weights,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
 use retrograd_jit::predict::{Machine, run_shape};
-use retrograd_jit::{CompileError, CompiledCell, Element, Executor, Purpose, RunError};
+use retrograd_jit::{
+    CompileError, CompiledCell, Element, Executor, Purpose, RunError, prefer_large_pages,
+};
 use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape, TapeError};
 
 use crate::work::{Goal, StepArrays, observed};
@@ -187,7 +189,13 @@ impl<T: Element> JitEngine<T> {
         for k in 0..self.outputs.len() {
             if self.is_result(self.compiled().outputs()[k].role) {
                 let len = self.compiled().output_len(k, work.extent);
-                self.outputs[k].resize(len, T::ZERO);
+                let output = &mut self.outputs[k];
+                if output.capacity() < len {
+                    // In such pages as those that a trainer keeps its gradients in.
+                    output.reserve_exact(len - output.len());
+                    prefer_large_pages(output.spare_capacity_mut());
+                }
+                output.resize(len, T::ZERO);
             }
         }
         let given = work.cotangents.iter().flatten();

@@ -1,0 +1,102 @@
+//! Memory that begins a cache line, in large pages where there is much of it.
+//!
+//! For [`AlignedBuffer`](crate::AlignedBuffer) and for whoever has large arrays of another kind ([`prefer_large_pages`]).
+//! A walk through many megabytes misses the processor's table of pages at every 4 KiB, and its prefetchers stop there.
+//!
+//! Invariant: a failed allocation is reported, and advice to the system changes no value and no error.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr::NonNull;
+
+/// Bytes of a cache line, which a load of a whole vector should not cross.
+pub const CACHE_LINE: usize = 64;
+
+/// Bytes of a large page: of x86-64, and of ARM with pages of 4 KiB.
+const LARGE_PAGE: usize = 2 << 20;
+
+/// Zeroed memory that begins a cache line, or a large page if it fills one.
+pub(crate) struct Memory {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: it owns its memory, like a vector of bytes.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// `bytes` zeros, or `None` if the allocator has no room for them.
+    pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
+        let layout = layout(bytes)?;
+        if bytes == 0 {
+            return Some(Self {
+                start: layout.dangling_ptr(),
+                bytes,
+            });
+        }
+        // SAFETY: the layout is not empty.
+        let start = NonNull::new(unsafe { alloc(layout) })?;
+        // The advice must come before the first write, which chooses the page.
+        advise(start.as_ptr(), bytes);
+        // SAFETY: just allocated with this many bytes.
+        unsafe { start.write_bytes(0, bytes) };
+        Some(Self { start, bytes })
+    }
+
+    /// Where it begins.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            let layout = layout(self.bytes).expect("it was allocated with it");
+            // SAFETY: allocated with this layout.
+            unsafe { dealloc(self.start.as_ptr(), layout) }
+        }
+    }
+}
+
+/// How `bytes` are allocated, unless there can't be as many.
+fn layout(bytes: usize) -> Option<Layout> {
+    let align = match bytes < LARGE_PAGE {
+        true => CACHE_LINE,
+        false => LARGE_PAGE,
+    };
+    Layout::from_size_align(bytes, align).ok()
+}
+
+/// Asks the system for large pages where `x` has not been written yet; nothing if it is small, or the system has none.
+///
+/// ```
+/// let mut x = vec![0.0f32; 4 << 20];
+/// retrograd_kernels::prefer_large_pages(&mut x);
+/// assert!(x.iter().all(|x| *x == 0.0));
+/// ```
+pub fn prefer_large_pages<T>(x: &mut [T]) {
+    advise(x.as_mut_ptr().cast(), size_of_val(x));
+}
+
+#[cfg(target_os = "linux")]
+fn advise(start: *mut u8, bytes: usize) {
+    const PAGE: usize = 4096;
+    let skip = start.align_offset(PAGE);
+    if bytes < LARGE_PAGE || skip >= bytes {
+        return;
+    }
+    // SAFETY: whole pages of memory that the caller owns; the advice leaves their contents alone. An error means that
+    // the system has no such pages.
+    unsafe {
+        libc::madvise(
+            start.add(skip).cast(),
+            (bytes - skip) / PAGE * PAGE,
+            libc::MADV_HUGEPAGE,
+        );
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_: *mut u8, _: usize) {}
