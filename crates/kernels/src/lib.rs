@@ -40,6 +40,7 @@
 //! for kernels and emitted code.
 
 mod activate;
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

@@ -5,7 +5,8 @@
 //! Invariant: an element of C is the chain fma(a₀, b₀, s), fma(a₁, b₁, ·), … over k in ascending order, where s is 0 or the
 //! column's bias; on request it is added to the old value at the end. So its value does not depend on R, V or its neighbours.
 
-use crate::simd::{Simd, SimdOp, prefetch};
+use crate::ahead::Ahead;
+use crate::simd::{Simd, SimdOp, prefetch, prefetch_l2};
 
 /// Terms of a K block: 12 rows of A and a panel's block then fit L1 and L2 together (measured in `ceiling/`, Zen 4).
 pub(crate) const K_BLOCK: usize = 512;
@@ -80,7 +81,11 @@ pub(crate) struct TileArgs<T> {
     pub(crate) cols: usize,
     /// The addend of the sums; a bias points at the tile's first column.
     pub(crate) start: SumStart<T>,
+    pub(crate) ahead: Ahead<T>,
 }
+
+/// Fewest rows of a tile that prefetches what is next: smaller ones have no cycles to spare.
+const AHEAD_FROM: usize = 6;
 
 impl<T> Clone for TileArgs<T> {
     fn clone(&self) -> Self {
@@ -105,6 +110,7 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
             ldc,
             cols,
             start,
+            ahead,
         } = self.0;
         let add = matches!(start, SumStart::Old);
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements
@@ -130,6 +136,9 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
                 }
             }
             for p in 0..k {
+                if R >= AHEAD_FROM {
+                    prefetch_l2(ahead.at.wrapping_add(p * ahead.step));
+                }
                 let mut x = [S::zero(); V];
                 for (v, x) in x.iter_mut().enumerate() {
                     *x = S::load(b.add(v / 2 * panel + v % 2 * S::LANES + p * S::NR));

@@ -8,6 +8,7 @@
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
 //! [`K_BLOCK`], regardless of the range of rows and of the tile that contains it.
 
+use crate::ahead::{Ahead, Streams};
 use crate::bf16;
 use crate::micro::{SumStart, TileArgs, part, tile};
 use crate::narrow::{NarrowTiles, PackColumns, most};
@@ -70,22 +71,36 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
             scratch,
             set: PhantomData,
         };
-        let k = args.terms();
-        // Runs once even without terms, to overwrite with zeros.
-        run.block(0, K_BLOCK.min(k), args.add);
-        for k0 in (K_BLOCK..k).step_by(K_BLOCK) {
-            run.block(k0, K_BLOCK.min(k - k0), true);
-        }
+        run.all(args.terms());
     }
 }
 
-/// Columns `col .. col + cols` of a right-hand side, packed at `at`: as a panel, or column by column if they are `narrow`.
+/// Columns `col .. col + cols` of a right-hand side, packed as a panel, or column by column if they are `narrow`.
 struct RhsPanel<'a, T> {
     rhs: &'a OuterRhs<T>,
     col: usize,
     cols: usize,
     narrow: bool,
-    at: *const T,
+}
+
+/// A block of terms with the panels that are packed together.
+struct Pass<'a, T> {
+    k0: usize,
+    kk: usize,
+    panels: [Option<RhsPanel<'a, T>>; MAX_PANELS],
+    /// After the panels: right-hand side and column.
+    end: (usize, usize),
+    /// Whether the block has had none before.
+    first: bool,
+}
+
+impl<'a, T> Pass<'a, T> {
+    /// Its panels, and where each is packed.
+    fn packed(&self, at: *mut T, nr: usize) -> impl Iterator<Item = (&RhsPanel<'a, T>, *mut T)> {
+        let each = self.kk * nr;
+        let panels = self.panels.iter().flatten().enumerate();
+        panels.map(move |(i, p)| (p, at.wrapping_add(i * each)))
+    }
 }
 
 impl<T> OuterArgs<T> {
@@ -111,99 +126,169 @@ struct Outer<'a, S: Simd> {
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Outer<'_, S> {
-    /// Terms k0 .. k0 + kk.
+impl<'a, S: Simd> Outer<'a, S> {
+    /// All `k` terms.
     ///
     /// # Safety
     /// As [`outer`].
-    unsafe fn block(&self, k0: usize, kk: usize, add: bool) {
-        let (mut next, mut bias) = ((0, 0), true);
-        loop {
-            // Pack the next panels; `next` is where to continue: right-hand side and column.
-            let mut at = self.scratch;
-            let mut panels: [Option<RhsPanel<S::T>>; MAX_PANELS] = [const { None }; MAX_PANELS];
-            for panel in panels.iter_mut().take(panels_together::<S>()) {
-                while self.rhs.get(next.0).is_some_and(|r| next.1 >= r.n) {
-                    next = (next.0 + 1, 0);
-                }
-                let Some(rhs) = self.rhs.get(next.0) else {
-                    break;
+    unsafe fn all(&self, k: usize) {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            // One pass even without terms, to overwrite with zeros.
+            let mut next = self.pass(0, k, None);
+            while let Some(pass) = next {
+                next = match self.pass(pass.k0, k, Some(pass.end)) {
+                    None if pass.k0 + pass.kk < k => self.pass(pass.k0 + pass.kk, k, None),
+                    more => more,
                 };
-                // SAFETY: the caller guarantees the blocks; the panel's columns exist; scratch has room for them.
-                unsafe {
-                    let end =
-                        boundary(list(rhs.dst, rhs.n_dst), rhs.n, |b| (b.col, b.cols), next.1);
-                    let few = (end - next.1) % S::LANES;
-                    let few = if few <= most::<S>() { few } else { 0 };
-                    // Whole registers first.
-                    let left = end - next.1 - few;
-                    let narrow = left == 0;
-                    let cols = if narrow { few } else { S::NR.min(left) };
-                    let strides = (rhs.step_stride, rhs.row_stride, rhs.lag);
-                    let terms = Terms::new(rhs.ptr, strides, self.args, k0, kk);
-                    let (col, out, set) = (next.1, at, PhantomData);
-                    if narrow {
-                        S::vectorize(PackColumns::<S> {
-                            terms,
-                            col,
-                            cols,
-                            out,
-                            set,
-                        });
-                    } else {
-                        S::vectorize(PackRhs::<S> {
-                            terms,
-                            col,
-                            cols,
-                            out,
-                            set,
-                        });
-                    }
-                    *panel = Some(RhsPanel {
-                        rhs,
-                        col,
-                        cols,
-                        narrow,
-                        at,
-                    });
-                    at = at.add(kk * S::NR);
-                    next.1 += cols;
-                }
+                let end = self.pack(&pass);
+                self.tiles(&pass, next.as_ref(), end);
             }
-            let sums_left = bias && !self.bias.is_empty();
-            if panels[0].is_none() && !sums_left {
-                return;
-            }
-            // SAFETY: everything packed lies before `at`; the rest of scratch has room for TILES of δ.
-            unsafe { self.tiles(k0, kk, add, bias, &panels, at) };
-            bias = false;
         }
     }
 
-    /// Packs δ and multiplies it by the panels; with `bias`, also sums it.
+    /// The panels of the block from term `k0` on after those that ended `before`, at a right-hand side and column; `None`
+    /// if nothing is left of it.
     ///
     /// # Safety
-    /// As [`outer`]; `at` has room for [`TILES`] tiles.
-    unsafe fn tiles(
+    /// As [`outer`].
+    unsafe fn pass(
         &self,
         k0: usize,
-        kk: usize,
-        add: bool,
-        bias: bool,
-        panels: &[Option<RhsPanel<S::T>>],
-        at: *mut S::T,
-    ) {
+        k: usize,
+        before: Option<(usize, usize)>,
+    ) -> Option<Pass<'a, S::T>> {
+        let (first, mut next) = (before.is_none(), before.unwrap_or((0, 0)));
+        let mut panels = [const { None }; MAX_PANELS];
+        for panel in panels.iter_mut().take(panels_together::<S>()) {
+            while self.rhs.get(next.0).is_some_and(|r| next.1 >= r.n) {
+                next = (next.0 + 1, 0);
+            }
+            let Some(rhs) = self.rhs.get(next.0) else {
+                break;
+            };
+            // SAFETY: guaranteed by the caller.
+            let blocks = unsafe { list(rhs.dst, rhs.n_dst) };
+            let end = boundary(blocks, rhs.n, |b| (b.col, b.cols), next.1);
+            let few = (end - next.1) % S::LANES;
+            let few = if few <= most::<S>() { few } else { 0 };
+            // Whole registers first.
+            let left = end - next.1 - few;
+            let narrow = left == 0;
+            let cols = if narrow { few } else { S::NR.min(left) };
+            let col = next.1;
+            *panel = Some(RhsPanel {
+                rhs,
+                col,
+                cols,
+                narrow,
+            });
+            next.1 += cols;
+        }
+        let left = panels[0].is_some() || first && !self.bias.is_empty();
+        left.then_some(Pass {
+            k0,
+            kk: K_BLOCK.min(k - k0),
+            panels,
+            end: next,
+            first,
+        })
+    }
+
+    /// The terms of a right-hand side in a pass.
+    ///
+    /// # Safety
+    /// As [`outer`].
+    unsafe fn terms(&self, rhs: &OuterRhs<S::T>, pass: &Pass<'_, S::T>) -> Terms<S::T> {
+        let strides = (rhs.step_stride, rhs.row_stride, rhs.lag);
+        // SAFETY: the caller guarantees the table.
+        unsafe { Terms::new(rhs.ptr, strides, self.args, pass.k0, pass.kk) }
+    }
+
+    /// The terms of δ in a pass.
+    ///
+    /// # Safety
+    /// As [`outer`].
+    unsafe fn deltas(&self, pass: &Pass<'_, S::T>) -> Terms<S::T> {
         let args = self.args;
         let strides = (args.step_stride, args.row_stride, args.lag);
         // SAFETY: the caller guarantees the table.
-        let terms = unsafe { Terms::new(args.delta, strides, args, k0, kk) };
+        unsafe { Terms::new(args.delta, strides, args, pass.k0, pass.kk) }
+    }
+
+    /// Packs the panels of a pass; the rest of scratch begins at the end.
+    ///
+    /// # Safety
+    /// As [`outer`].
+    unsafe fn pack(&self, pass: &Pass<'_, S::T>) -> *mut S::T {
+        let mut end = self.scratch;
+        for (panel, out) in pass.packed(self.scratch, S::NR) {
+            let &RhsPanel { col, cols, .. } = panel;
+            let set = PhantomData;
+            // SAFETY: the caller guarantees the blocks; the panel's columns exist; scratch has room for them.
+            unsafe {
+                let terms = self.terms(panel.rhs, pass);
+                if panel.narrow {
+                    S::vectorize(PackColumns::<S> {
+                        terms,
+                        col,
+                        cols,
+                        out,
+                        set,
+                    });
+                } else {
+                    S::vectorize(PackRhs::<S> {
+                        terms,
+                        col,
+                        cols,
+                        out,
+                        set,
+                    });
+                }
+            }
+            end = out.wrapping_add(pass.kk * S::NR);
+        }
+        end
+    }
+
+    /// The first boundary of a destination or of a piece of Σ δ after row `i`.
+    ///
+    /// # Safety
+    /// As [`outer`].
+    unsafe fn end_of_rows(&self, i: usize) -> usize {
+        let mut end = boundary(self.bias, self.rows.end, |p| (p.start, p.len), i);
+        for r in self.rhs {
+            // SAFETY: the caller guarantees the list.
+            end = boundary(unsafe { list(r.dst, r.n_dst) }, end, |b| (b.row, b.rows), i);
+        }
+        end
+    }
+
+    /// Packs δ and multiplies it by the panels; in the first pass of a block, also sums it. Meanwhile, what is packed next
+    /// is prefetched: it comes from beyond L2, and the machine would wait for it.
+    ///
+    /// # Safety
+    /// As [`outer`]; the panels are packed, and `at` has room for [`TILES`] tiles.
+    unsafe fn tiles(&self, pass: &Pass<'_, S::T>, next: Option<&Pass<'_, S::T>>, at: *mut S::T) {
+        let kk = pass.kk;
+        let add = pass.k0 > 0 || self.args.add;
+        // SAFETY: as the caller guarantees.
+        let terms = unsafe { self.deltas(pass) };
+        let mut ahead = Streams::default();
+        if let Some(next) = next {
+            for panel in next.panels.iter().flatten() {
+                // SAFETY: as the caller guarantees.
+                ahead.push(
+                    &unsafe { self.terms(panel.rhs, next) },
+                    panel.col,
+                    panel.cols,
+                );
+            }
+        }
         let mut i = self.rows.start;
         while i < self.rows.end {
-            let mut end = boundary(self.bias, self.rows.end, |p| (p.start, p.len), i);
-            for r in self.rhs {
-                // SAFETY: the caller guarantees the list.
-                end = boundary(unsafe { list(r.dst, r.n_dst) }, end, |b| (b.row, b.rows), i);
-            }
+            // SAFETY: as the caller guarantees.
+            let end = unsafe { self.end_of_rows(i) };
             let (from, n) = (i, end - i);
             let tiles = n.div_ceil(S::MR);
             for t0 in (0..tiles).step_by(TILES) {
@@ -214,7 +299,7 @@ impl<S: Simd> Outer<'_, S> {
                 for t in t0..t1 {
                     cols[t - t0] = rows(t).1 - rows(t).0;
                 }
-                let sum = if bias {
+                let sum = if pass.first {
                     piece(self.bias, col)
                 } else {
                     std::ptr::null_mut()
@@ -234,9 +319,23 @@ impl<S: Simd> Outer<'_, S> {
                         set,
                     })
                 };
-                for t in t0..t1 {
-                    let (r0, r1) = rows(t);
-                    for p in panels.iter().flatten().filter(|p| !p.narrow) {
+                let width = TILES * S::MR;
+                match (rows(t1 - 1).1, next) {
+                    (col, _) if col < self.rows.end => {
+                        ahead.push(&terms, col, width.min(self.rows.end - col));
+                    }
+                    (_, Some(next)) => {
+                        // SAFETY: as the caller guarantees.
+                        let terms = unsafe { self.deltas(next) };
+                        let col = self.rows.start;
+                        ahead.push(&terms, col, width.min(self.rows.end - col));
+                    }
+                    (_, None) => {}
+                }
+                let panels = pass.packed(self.scratch, S::NR);
+                for (p, packed) in panels.filter(|(p, _)| !p.narrow) {
+                    for t in t0..t1 {
+                        let (r0, r1) = rows(t);
                         // SAFETY: the destination contains the whole tile, because tiles and panels end at its boundaries.
                         unsafe {
                             let blocks = list(p.rhs.dst, p.rhs.n_dst);
@@ -248,26 +347,25 @@ impl<S: Simd> Outer<'_, S> {
                                 a: at.add((t - t0) * tile_len::<S>(kk)),
                                 a_row: 1,
                                 a_col: r1 - r0,
-                                b: p.at,
+                                b: packed,
                                 panel: 0,
                                 c,
                                 ldc,
                                 cols: p.cols,
                                 start: SumStart::adding(add),
+                                ahead: ahead.pop().unwrap_or(Ahead::nothing(c)),
                             };
                             tile::<S>(r1 - r0, 1, &operands);
                         }
                     }
                 }
                 // SAFETY: as above; there is room for all tiles.
-                unsafe { self.narrow(kk, add, panels, (at, &cols), |t| rows(t0 + t).0) };
+                unsafe { self.narrow(pass, add, (at, &cols), |t| rows(t0 + t).0) };
             }
             i = end;
         }
     }
-}
 
-impl<S: Simd> Outer<'_, S> {
     /// The columns that are not in panels, two at a time, for the packed tiles of δ: their address, the rows of each, and the
     /// first of them.
     ///
@@ -275,17 +373,17 @@ impl<S: Simd> Outer<'_, S> {
     /// As [`outer`]; the destinations contain whole tiles.
     unsafe fn narrow(
         &self,
-        kk: usize,
+        pass: &Pass<'_, S::T>,
         add: bool,
-        panels: &[Option<RhsPanel<S::T>>],
         (a, rows): (*const S::T, &[usize; TILES]),
         first: impl Fn(usize) -> usize,
     ) {
-        let mut all = (panels.iter().flatten())
-            .filter(|p| p.narrow)
-            .flat_map(|p| (0..p.cols).map(move |c| (p, c)));
+        let kk = pass.kk;
+        let mut all = (pass.packed(self.scratch, S::NR))
+            .filter(|(p, _)| p.narrow)
+            .flat_map(|(p, at)| (0..p.cols).map(move |c| (p, at, c)));
         // The address of a column, and of the column in each tile's rows.
-        let column = |(p, c): (&RhsPanel<S::T>, usize)| {
+        let column = |(p, at, c): (&RhsPanel<S::T>, *mut S::T, usize)| {
             let to = std::array::from_fn(|t| {
                 // SAFETY: the caller guarantees the list.
                 let blocks = unsafe { list(p.rhs.dst, p.rhs.n_dst) };
@@ -293,7 +391,7 @@ impl<S: Simd> Outer<'_, S> {
                 let there = if rows[t] > 0 { there() } else { None };
                 there.unwrap_or((std::ptr::null_mut(), 0))
             });
-            (p.at.wrapping_add(c * kk), to)
+            (at.wrapping_add(c * kk).cast_const(), to)
         };
         while let Some(one) = all.next() {
             let (b, to): (_, [(*mut S::T, usize); TILES]) = column(one);

@@ -7,6 +7,7 @@
 //! Invariant: with packed weights an element of C depends only on its own row of A and column of B, bit for bit: K
 //! blocks start at multiples of [`K_BLOCK`], whatever m is, and a column is one of the few of `extra` or none by W's size.
 
+use crate::ahead::Ahead;
 use crate::bf16;
 use crate::extra::{Extra, whole};
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
@@ -197,6 +198,12 @@ unsafe fn packed<S: Simd>(
                         panels /= 2;
                     }
                     let cols = (panels * S::NR).min(end - j);
+                    let after = if backward {
+                        j.wrapping_sub(S::NR)
+                    } else {
+                        j + S::NR
+                    };
+                    let next = b.wrapping_add(after.wrapping_mul(k) + k0 * S::NR);
                     for t in t0..t1 {
                         let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
                         // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
@@ -212,6 +219,14 @@ unsafe fn packed<S: Simd>(
                                 ldc,
                                 cols,
                                 start: start.part(k0 == 0, j),
+                                ahead: match t - t0 {
+                                    // The lines of the next panel, half of them at a time.
+                                    half @ (0 | 1) if panels == 1 => Ahead {
+                                        at: next.wrapping_add(half * S::LANES),
+                                        step: S::NR,
+                                    },
+                                    _ => Ahead::nothing(a),
+                                },
                             };
                             tile::<S>(i1 - i0, panels, &operands);
                         }

@@ -115,6 +115,12 @@ impl<T> Terms<T> {
         unsafe { (*self.starts.add(t).sub(self.lag) - *self.starts.sub(self.lag)) as usize }
     }
 
+    /// The first term and the distance of terms, if all follow each other at one distance.
+    pub(crate) fn evenly(&self) -> Option<(*const T, usize)> {
+        let first = self.ptr.wrapping_add(self.k0.wrapping_mul(self.row_stride));
+        (self.rows == usize::MAX && self.starts.is_null()).then_some((first, self.row_stride))
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.kk

@@ -76,6 +76,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
             cached: 0,
             resident: usize::MAX,
             block: 1,
+            far_block: 1,
             inside_bytes: 0,
         },
         // The cost of a product does not depend on packing here.

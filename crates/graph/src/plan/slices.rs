@@ -18,6 +18,10 @@ const FAR_SLICE: usize = 64;
 /// steps read them (measured in the hand-written LSTM, Zen 4).
 const BLOCK_ROWS: usize = 48;
 
+/// The same where the product's weights do not stay in L2 from one block to the next, so that results, which are written
+/// and read once, cost less on their way than another pass over the weights (docs/PERFORMANCE.md).
+const FAR_BLOCK_ROWS: usize = 256;
+
 /// How many rows are done at a time, for execution and the cost model alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slices {
@@ -33,6 +37,8 @@ pub struct Slices {
     pub resident: usize,
     /// Maximal number of rows of a hoisted product in a time tile computed at a time.
     pub block: usize,
+    /// The same where the weights of such products take more than `resident` bytes.
+    pub far_block: usize,
     /// If the time tile's recurrence has time innermost, this many bytes of results are computed at a time, if that is
     /// more rows.
     pub inside_bytes: usize,
@@ -50,6 +56,7 @@ impl Slices {
             cached: caches.l3 / 8 * 3,
             resident: caches.l2 / 2,
             block: BLOCK_ROWS,
+            far_block: FAR_BLOCK_ROWS,
             // A recurrence with time innermost may use this many bytes of a product's results in L2.
             inside_bytes: caches.l2 / 8,
         }
@@ -91,16 +98,21 @@ impl Slices {
         bytes: usize,
     ) -> usize {
         let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Innermost::Lanes);
-        let made: usize = items
-            .iter()
-            .map(|i| match i {
-                Item::Product { product, .. } => plan.weights[product.weight].outer() * bytes,
-                _ => 0,
+        let hoisted = || {
+            items.iter().filter_map(|i| match i {
+                Item::Product { product, .. } => Some(&plan.weights[product.weight]),
+                _ => None,
             })
-            .sum();
-        let block = match items.last().is_some_and(inside) {
-            true => self.block.max(self.inside_bytes / made.max(1)),
+        };
+        let read: usize = hoisted().map(|w| w.rows * w.cols * bytes).sum();
+        let made: usize = hoisted().map(|w| w.outer() * bytes).sum();
+        let block = match read > self.resident {
+            true => self.far_block,
             false => self.block,
+        };
+        let block = match items.last().is_some_and(inside) {
+            true => block.max(self.inside_bytes / made.max(1)),
+            false => block,
         };
         (block / self.rows(work, bytes, rows, 1)).max(1)
     }
