@@ -1,9 +1,7 @@
 //! The memory of a run beside the caller's arrays, counted before anything is allocated.
 
 use retrograd_graph::plan::cost::WeightUse;
-use retrograd_graph::plan::{
-    BlockAt, BufferId, Item, Layout, Lifetime, Plan, Storage, WeightId, walk,
-};
+use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, CACHE_LINE, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
@@ -328,11 +326,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// read and written again for each, cost less than arrays that left it.
     fn block_points(&self) -> usize {
         let plan = self.plan;
-        let blocks = plan.memory.keep.iter();
-        let kept = blocks.filter(|(_, k)| matches!(k, Lifetime::Block(_)));
-        let point: usize = kept
-            .map(|(u, _)| plan.buffers[u].len * size_of::<T>())
-            .sum();
+        let point = plan.memory.swept * size_of::<T>();
         let sums = walk(&plan.items).map(|item| match item {
             Item::Outer {
                 domain: Domain::Step,

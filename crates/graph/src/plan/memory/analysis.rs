@@ -104,6 +104,7 @@ impl Memory {
                         pays: a.pays(&keep, &replays),
                         keep,
                         replays,
+                        swept: a.swept(),
                         streams: false,
                     };
                 }
@@ -123,6 +124,20 @@ enum Lives {
 }
 
 impl Analysis<'_> {
+    /// See [`Memory::swept`].
+    fn swept(&self) -> usize {
+        let within = |p: usize, u: BufferId| {
+            let mut uses = self.uses[u].iter();
+            uses.any(|x| x.sweep.is_some_and(|s| s.0 == p))
+        };
+        let of = |p: usize| {
+            let buffers = self.plan.buffers.iter();
+            let touched = buffers.filter(|(u, x)| x.domain == Domain::Step && within(p, *u));
+            touched.map(|(_, x)| x.len).sum::<usize>()
+        };
+        (0..self.sweeps.len()).map(of).max().unwrap_or(0)
+    }
+
     fn note(&mut self, item: usize, sweep: Option<(usize, usize)>, it: &Item) {
         let domain = match it {
             Item::Loop(l) => Some(l.domain),
