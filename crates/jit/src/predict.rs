@@ -12,7 +12,7 @@ use retrograd_graph::plan::cost::{CostTask, Leaf, RunShape, Work, footprint, tas
 use retrograd_graph::plan::cycles::EMITTED_BYTES;
 use retrograd_graph::plan::{Item, Layout, Plan};
 use retrograd_graph::{Bf16, Options, Target};
-use retrograd_kernels::peak;
+use retrograd_kernels::{outer_terms, peak};
 use retrograd_tape::{Extent, InputRole, Map, Recorder, Shape};
 
 use crate::cell::CompiledCell;
@@ -44,9 +44,8 @@ const TRANSFER: f64 = 1.4;
 /// The share of L1 up to which a product's operands and results stay there; beyond it, a row of its tile is read and
 /// written from L2.
 const NEAREST: f64 = 0.75;
-/// Terms per block of a product, and of a weight gradient: their tiles are written once per block.
+/// Terms per block of a product: its tiles are written once per block.
 const INNER: usize = 512;
-const TERMS: usize = 256;
 /// Numbers of a point that a sum over steps and rows adds at once.
 const WIDE: usize = 64;
 
@@ -263,7 +262,7 @@ impl Machine {
                 };
                 let panels = ((cols / vector) as f64 + part) / 2.0;
                 let flops = 2.0 * (terms * len * 2 * vector) as f64 * panels;
-                let blocks = (terms.div_ceil(TERMS) * len) as f64 * panels;
+                let blocks = (terms.div_ceil(outer_terms(false)) * len) as f64 * panels;
                 self.outer
                     * (flops / flops_a_cycle
                         + c.pack_terms * lines(terms * cols)

@@ -75,6 +75,7 @@ pub use buffer::{
 };
 pub use extra::whole;
 pub use memory::{CACHE_LINE, prefer_large_pages};
+pub use outer::outer_terms;
 pub use types::{
     ADD, BACKWARD, Block, BlockMut, IN_ORDER, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
     StridedBlock, Weights,

@@ -18,13 +18,22 @@ use crate::types::{BlockMut, OuterArgs, OuterRhs, PieceMut, list};
 use std::marker::PhantomData;
 
 /// Terms of a K block: a panel's block and a tile of δ fit L1 together (measured in `ceiling/`, Zen 4).
-pub(crate) const K_BLOCK: usize = 256;
+const K_BLOCK: usize = 256;
 /// Bytes of panels packed together: half of a megabyte of L2.
 const PANEL_BYTES: usize = 512 << 10;
 /// Most panels packed together: the number that fills those bytes with AVX2; AVX-512 needs half as many.
 const MAX_PANELS: usize = 32;
 /// Preferred alignment of loads, in bytes.
 const ALIGN: usize = 64;
+
+/// The terms that [`Kernels::outer`](crate::Kernels::outer) adds at a time: results are read and written once for each
+/// block of so many, of f32 and f64 or of bfloat16 operands.
+pub const fn outer_terms(bf16: bool) -> usize {
+    match bf16 {
+        false => K_BLOCK,
+        true => bf16::OUTER_TERMS,
+    }
+}
 
 /// Elements of scratch for `k` terms and panels of `n` columns in `runs` runs.
 pub(crate) fn scratch_len<S: Simd>(k: usize, n: usize, runs: usize) -> usize {

@@ -4,6 +4,7 @@ use retrograd_graph::plan::cost::WeightUse;
 use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, CACHE_LINE, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
+    outer_terms,
 };
 use retrograd_tape::Domain;
 
@@ -19,10 +20,10 @@ const POINTS_PER_BLOCK: usize = 4096;
 
 /// Bytes of a block's arrays that stay in L2 until they are read. It is no target's own size: sums are grouped by blocks,
 /// and have the same bits on AVX2 and AVX-512.
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 768 << 10;
 
-/// Minimal number of points in a block: enough for the kernels' full speed.
-const LEAST_POINTS: usize = 256;
+/// The bytes of sums, read and written, from which on blocks are not cut for L2.
+const MOST_SUM_BYTES: usize = 1 << 20;
 
 /// Steps from which on a copy of a weight pays for what it costs, which is the time of some twenty products, for one row,
 /// with a weight that does not lie on cache lines: these take a tenth longer (docs/PERFORMANCE.md). Beyond L2 a copy costs
@@ -291,7 +292,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             block: t.div_ceil(blocks),
             replay,
         };
-        let fewest = t.div_ceil(self.block_points().div_ceil(rows));
+        let fewest = t.div_ceil((self.block_points() / rows).max(1));
         let memory = &self.plan.memory;
         let short = match memory.pays {
             true => self.short(),
@@ -322,22 +323,31 @@ impl<T: Element> MemoryNeed<'_, T> {
         Err(least)
     }
 
-    /// Points in a block of steps: as many as keep its arrays in L2 until they are read, if a block's sums, which are
-    /// read and written again for each, cost less than arrays that left it.
+    /// Points in a block of steps: as many as keep the arrays of a sweep in L2 from item to item, and as the kernels of weight
+    /// gradients add at a time, or a multiple of that. Where the sums, which are read and written again for each block, are
+    /// larger than a block, arrays leave L2 in any case.
     fn block_points(&self) -> usize {
         let plan = self.plan;
         let point = plan.memory.swept * size_of::<T>();
-        let sums = walk(&plan.items).map(|item| match item {
-            Item::Outer {
+        let (mut sums, mut least) = (0, outer_terms(false));
+        for item in walk(&plan.items) {
+            if let Item::Outer {
                 domain: Domain::Step,
                 len,
                 rhs,
+                bf16,
                 ..
-            } => 2 * len * rhs.iter().map(|r| r.len).sum::<usize>() * size_of::<T>(),
-            _ => 0,
-        });
-        match sums.sum::<usize>() < BLOCK_BYTES {
-            true => (BLOCK_BYTES / point.max(1)).clamp(LEAST_POINTS, POINTS_PER_BLOCK),
+            } = item
+            {
+                sums += 2 * len * rhs.iter().map(|r| r.len).sum::<usize>() * size_of::<T>();
+                least = least.max(outer_terms(*bf16));
+            }
+        }
+        match sums < MOST_SUM_BYTES {
+            true => {
+                let points = BLOCK_BYTES / point.max(1) / least * least;
+                points.clamp(least, POINTS_PER_BLOCK)
+            }
             false => POINTS_PER_BLOCK,
         }
     }

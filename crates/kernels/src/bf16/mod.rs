@@ -22,6 +22,7 @@ mod product;
 mod tiles;
 mod unit;
 
+pub(crate) use outer::K_BLOCK as OUTER_TERMS;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use tiles::permitted;
 

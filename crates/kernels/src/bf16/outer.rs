@@ -18,7 +18,7 @@ use crate::terms::{PackDelta, PackRhs, TILES, Terms};
 use crate::types::{OuterArgs, OuterRhs, list};
 
 /// Terms of a K block, a multiple of the 32 of a tile.
-const K_BLOCK: usize = 512;
+pub(crate) const K_BLOCK: usize = 512;
 /// Words of panels packed together: half of a megabyte of L2.
 const PANEL_WORDS: usize = 128 << 10;
 /// Most panels packed together.
