@@ -100,3 +100,39 @@ fn advise(start: *mut u8, bytes: usize) {
 
 #[cfg(not(target_os = "linux"))]
 fn advise(_: *mut u8, _: usize) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_zeroed_and_begins_a_line_or_a_large_page() {
+        for bytes in [0, CACHE_LINE, LARGE_PAGE - CACHE_LINE, LARGE_PAGE, 5 * LARGE_PAGE + CACHE_LINE] {
+            let memory = Memory::zeroed(bytes).expect("there is room");
+            let align = match bytes < LARGE_PAGE {
+                true => CACHE_LINE,
+                false => LARGE_PAGE,
+            };
+            assert!(memory.start().addr().get().is_multiple_of(align), "{bytes}");
+            // SAFETY: it has this many bytes.
+            let all = unsafe { std::slice::from_raw_parts(memory.start().as_ptr(), bytes) };
+            assert!(all.iter().all(|x| *x == 0), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        for bytes in [usize::MAX, isize::MAX as usize - LARGE_PAGE, 1 << 60] {
+            assert!(Memory::zeroed(bytes).is_none(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn advice_for_any_part_of_memory_changes_nothing() {
+        let mut x = vec![7_u8; 3 * LARGE_PAGE];
+        for (from, to) in [(0, 0), (1, 2), (3, LARGE_PAGE + 5), (4097, 3 * LARGE_PAGE)] {
+            prefer_large_pages(&mut x[from..to]);
+        }
+        assert!(x.iter().all(|x| *x == 7));
+    }
+}
