@@ -107,7 +107,13 @@ mod tests {
 
     #[test]
     fn memory_is_zeroed_and_begins_a_line_or_a_large_page() {
-        for bytes in [0, CACHE_LINE, LARGE_PAGE - CACHE_LINE, LARGE_PAGE, 5 * LARGE_PAGE + CACHE_LINE] {
+        for bytes in [
+            0,
+            CACHE_LINE,
+            LARGE_PAGE - CACHE_LINE,
+            LARGE_PAGE,
+            5 * LARGE_PAGE + CACHE_LINE,
+        ] {
             let memory = Memory::zeroed(bytes).expect("there is room");
             let align = match bytes < LARGE_PAGE {
                 true => CACHE_LINE,
