@@ -1,7 +1,8 @@
-//! What a micro-kernel prefetches for those after it: lines that come from beyond L2, while it computes.
+//! What a micro-kernel prefetches into L2 for those after it, while it computes.
 //!
-//! For `product`, whose next panel of weights no earlier tile has read, and for `outer`, which packs terms and waits for
-//! them meanwhile. Hardware prefetches along a row, but not from one short row to the next.
+//! For `product`, whose next panel of weights no tile has read yet, and for `outer`, which computes nothing while it packs
+//! terms and waits for them. Hardware prefetches along a row, but not from one short row to the next, nor into another
+//! page.
 //!
 //! Invariant: prefetches read nothing and fault nowhere, so that an address may lie beyond its array.
 
@@ -11,9 +12,9 @@ use crate::terms::Terms;
 /// A line to prefetch into L2 with each term of a tile.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
-    /// An address in the first term's.
+    /// The address prefetched with the first term.
     pub(crate) at: *const T,
-    /// From the address of one term to that of the next.
+    /// Elements from the address of one term to that of the next.
     pub(crate) step: usize,
 }
 

@@ -60,16 +60,21 @@ impl Drop for Memory {
     }
 }
 
-/// How `bytes` are allocated, unless there can't be as many.
-fn layout(bytes: usize) -> Option<Layout> {
-    let align = match bytes < LARGE_PAGE {
-        true => CACHE_LINE,
-        false => LARGE_PAGE,
-    };
-    Layout::from_size_align(bytes, align).ok()
+/// Where so many bytes begin. An allocator may reserve as much address space again to align them, but touches none of it.
+fn alignment(bytes: usize) -> usize {
+    match bytes >= LARGE_PAGE && cfg!(target_os = "linux") {
+        true => LARGE_PAGE,
+        false => CACHE_LINE,
+    }
 }
 
-/// Asks the system for large pages where `x` has not been written yet; nothing if it is small, or the system has none.
+/// How `bytes` are allocated, unless there can't be as many.
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes, alignment(bytes)).ok()
+}
+
+/// Asks the system for large pages where `x` has not been written yet; nothing if it is small, or the system has none. The
+/// system remembers it for these addresses, also after they are freed and used again.
 ///
 /// ```
 /// let mut x = vec![0.0f32; 4 << 20];
@@ -115,11 +120,8 @@ mod tests {
             5 * LARGE_PAGE + CACHE_LINE,
         ] {
             let memory = Memory::zeroed(bytes).expect("there is room");
-            let align = match bytes < LARGE_PAGE {
-                true => CACHE_LINE,
-                false => LARGE_PAGE,
-            };
-            assert!(memory.start().addr().get().is_multiple_of(align), "{bytes}");
+            let at = memory.start().addr().get();
+            assert!(at.is_multiple_of(alignment(bytes)), "{bytes}");
             // SAFETY: it has this many bytes.
             let all = unsafe { std::slice::from_raw_parts(memory.start().as_ptr(), bytes) };
             assert!(all.iter().all(|x| *x == 0), "{bytes}");

@@ -81,11 +81,12 @@ pub(crate) struct TileArgs<T> {
     pub(crate) cols: usize,
     /// The addend of the sums; a bias points at the tile's first column.
     pub(crate) start: SumStart<T>,
+    /// What to prefetch meanwhile; tiles of fewer than [`AHEAD_FROM`] rows ignore it.
     pub(crate) ahead: Ahead<T>,
 }
 
 /// Fewest rows of a tile that prefetches what is next: smaller ones have no cycles to spare.
-const AHEAD_FROM: usize = 6;
+pub(crate) const AHEAD_FROM: usize = 6;
 
 impl<T> Clone for TileArgs<T> {
     fn clone(&self) -> Self {
@@ -137,7 +138,7 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
             }
             for p in 0..k {
                 if R >= AHEAD_FROM {
-                    prefetch_l2(ahead.at.wrapping_add(p * ahead.step));
+                    prefetch_l2(ahead.at.wrapping_add(p.wrapping_mul(ahead.step)));
                 }
                 let mut x = [S::zero(); V];
                 for (v, x) in x.iter_mut().enumerate() {

@@ -3,21 +3,23 @@
 //! For weight and bias gradients. K = steps · rows is divided into blocks of [`K_BLOCK`]; in each, panels of the
 //! right-hand sides are packed until they fill half of L2, then δ is packed a few tiles at a time and multiplied by all
 //! of them. Panels restart at the column boundaries of the destination blocks, tiles at their row boundaries, so a tile
-//! always lies in one destination, and nothing is scattered; but for a few columns before a boundary (`narrow`).
+//! always lies in one destination, and nothing is scattered; but for a few columns before a boundary (`narrow`). A panel
+//! stays in L1 for the tiles of δ packed together. Meanwhile, what is packed next is prefetched (`ahead`).
 //!
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
 //! [`K_BLOCK`], regardless of the range of rows and of the tile that contains it.
 
 use crate::ahead::{Ahead, Streams};
 use crate::bf16;
-use crate::micro::{SumStart, TileArgs, part, tile};
+use crate::micro::{AHEAD_FROM, SumStart, TileArgs, part, tile};
 use crate::narrow::{NarrowTiles, PackColumns, most};
 use crate::simd::Simd;
 use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
 use crate::types::{BlockMut, OuterArgs, OuterRhs, PieceMut, list};
 use std::marker::PhantomData;
 
-/// Terms of a K block: a panel's block and a tile of δ fit L1 together (measured in `ceiling/`, Zen 4).
+/// Terms of a K block (measured in `ceiling/`, Zen 4): with AVX-512 a panel's block and a tile of δ fit 48 KiB of L1 together,
+/// and either alone 32 KiB.
 const K_BLOCK: usize = 256;
 /// Bytes of panels packed together: half of a megabyte of L2.
 const PANEL_BYTES: usize = 512 << 10;
@@ -284,6 +286,8 @@ impl<'a, S: Simd> Outer<'a, S> {
         // SAFETY: as the caller guarantees.
         let terms = unsafe { self.deltas(pass) };
         let mut ahead = Streams::default();
+        // Smaller tiles prefetch nothing.
+        let next = next.filter(|_| S::MR >= AHEAD_FROM);
         if let Some(next) = next {
             for panel in next.panels.iter().flatten() {
                 // SAFETY: as the caller guarantees.
@@ -341,6 +345,10 @@ impl<'a, S: Simd> Outer<'a, S> {
                     }
                     (_, None) => {}
                 }
+                let mut prefetched = |rows| match rows < AHEAD_FROM {
+                    true => None,
+                    false => ahead.pop(),
+                };
                 let panels = pass.packed(self.scratch, S::NR);
                 for (p, packed) in panels.filter(|(p, _)| !p.narrow) {
                     for t in t0..t1 {
@@ -362,7 +370,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                                 ldc,
                                 cols: p.cols,
                                 start: SumStart::adding(add),
-                                ahead: ahead.pop().unwrap_or(Ahead::nothing(c)),
+                                ahead: prefetched(r1 - r0).unwrap_or(Ahead::nothing(c)),
                             };
                             tile::<S>(r1 - r0, 1, &operands);
                         }

@@ -10,6 +10,7 @@
 use crate::ahead::Ahead;
 use crate::bf16;
 use crate::extra::{Extra, whole};
+use crate::memory::CACHE_LINE;
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
@@ -184,6 +185,9 @@ unsafe fn packed<S: Simd>(
     let wide = panels_at_once(m);
     let pieces = n.div_ceil(wide * S::NR);
     let groups = tiles.div_ceil(GROUP);
+    // Elements of a cache line, and the lines of a panel's term.
+    let line = CACHE_LINE / size_of::<S::T>();
+    let lines = S::NR.div_ceil(line);
     for g in 0..groups {
         let (t0, t1) = (part(tiles, groups, g), part(tiles, groups, g + 1));
         for k0 in (0..k).step_by(K_BLOCK) {
@@ -198,12 +202,14 @@ unsafe fn packed<S: Simd>(
                         panels /= 2;
                     }
                     let cols = (panels * S::NR).min(end - j);
-                    let after = if backward {
-                        j.wrapping_sub(S::NR)
-                    } else {
-                        j + S::NR
+                    // The panel after this one, or the first one of the next terms.
+                    let first = if backward { (n - 1) / S::NR * S::NR } else { 0 };
+                    let next = match backward {
+                        true if j > 0 => Some((j - S::NR, k0)),
+                        false if j + cols < n => Some((j + cols, k0)),
+                        _ if k0 + kk < k => Some((first, k0 + kk)),
+                        _ => None,
                     };
-                    let next = b.wrapping_add(after.wrapping_mul(k) + k0 * S::NR);
                     for t in t0..t1 {
                         let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
                         // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
@@ -219,10 +225,10 @@ unsafe fn packed<S: Simd>(
                                 ldc,
                                 cols,
                                 start: start.part(k0 == 0, j),
-                                ahead: match t - t0 {
-                                    // The lines of the next panel, half of them at a time.
-                                    half @ (0 | 1) if panels == 1 => Ahead {
-                                        at: next.wrapping_add(half * S::LANES),
+                                ahead: match next {
+                                    // A line of each of its terms.
+                                    Some((j, k0)) if t - t0 < lines => Ahead {
+                                        at: b.add(j * k + k0 * S::NR + (t - t0) * line),
                                         step: S::NR,
                                     },
                                     _ => Ahead::nothing(a),

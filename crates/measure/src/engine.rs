@@ -191,7 +191,7 @@ impl<T: Element> JitEngine<T> {
                 let len = self.compiled().output_len(k, work.extent);
                 let output = &mut self.outputs[k];
                 if output.capacity() < len {
-                    // In such pages as those that a trainer keeps its gradients in.
+                    // Large pages, as a trainer's gradients have.
                     output.reserve_exact(len - output.len());
                     prefer_large_pages(output.spare_capacity_mut());
                 }

@@ -41,7 +41,8 @@ pub(crate) fn reserved<T>(what: &'static str, len: usize) -> Result<Vec<T>, Erro
     Ok(values)
 }
 
-/// Makes room for `len` numbers in all, or fails if the machine lacks the memory: a user's input may decide `len`.
+/// Makes room for `len` numbers in all, in large pages if there are many, or fails if the machine lacks the memory: a user's
+/// input may decide `len`.
 ///
 /// # Errors
 /// [`Error::NoMemory`].

@@ -54,9 +54,8 @@ pub struct Memory {
     /// Whether a long sequence is better replayed than kept: recomputing the values that cross between sweeps costs
     /// less than storing them for all steps.
     pub pays: bool,
-    /// Numbers of a point in the arrays over steps that the items of a sweep touch, of the sweep with the most: so many come
-    /// in and leave for each point of a block, and what an item leaves in cache, the next one finds there.
-    pub swept: usize,
+    /// Numbers of a point in all arrays over steps that the items of a sweep touch, of the sweep with the most.
+    pub sweep_numbers: usize,
     /// Whether samples come one after another without end: the caller's arrays over steps hold the current step alone.
     pub streams: bool,
 }
@@ -181,7 +180,7 @@ impl Memory {
             keep: keep.collect(),
             replays: Vec::new(),
             pays: false,
-            swept: 0,
+            sweep_numbers: 0,
             streams: true,
         }
     }

@@ -33,7 +33,8 @@ pub struct Slices {
     /// Maximal bytes of weights that count as cached.
     pub cached: usize,
     /// Maximal bytes of arrays that the rows done at a time touch in a step, where fewer rows do not cost more than they
-    /// save: what a step leaves in L2, the next one finds there.
+    /// save: what a step leaves in L2, the next one finds there. Also the most bytes of a hoisted product's weights that
+    /// stay there from one block of its rows to the next.
     pub resident: usize,
     /// Maximal number of rows of a hoisted product in a time tile computed at a time.
     pub block: usize,
@@ -104,14 +105,16 @@ impl Slices {
                 _ => None,
             })
         };
-        let read: usize = hoisted().map(|w| w.rows * w.cols * bytes).sum();
-        let made: usize = hoisted().map(|w| w.outer() * bytes).sum();
-        let block = match read > self.resident {
+        let weights: usize = hoisted()
+            .map(|w| w.rows * w.cols * if w.bf16 { 2 } else { bytes })
+            .sum();
+        let results: usize = hoisted().map(|w| w.outer() * bytes).sum();
+        let block = match weights > self.resident {
             true => self.far_block,
             false => self.block,
         };
         let block = match items.last().is_some_and(inside) {
-            true => block.max(self.inside_bytes / made.max(1)),
+            true => block.max(self.inside_bytes / results.max(1)),
             false => block,
         };
         (block / self.rows(work, bytes, rows, 1)).max(1)

@@ -14,15 +14,14 @@ use super::points::{Points, StepAccess, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
 
-/// Number of points in a block of steps, if the sequence is long enough, where a block's arrays leave L2 in any case: what
-/// begins with each block is then negligible.
+/// The most points in a block of steps, if the sequence is long enough: what begins with each block is then negligible.
 const POINTS_PER_BLOCK: usize = 4096;
 
-/// Bytes of a block's arrays that stay in L2 until they are read. It is no target's own size: sums are grouped by blocks,
-/// and have the same bits on AVX2 and AVX-512.
+/// Bytes of a block, in the arrays that a sweep's items touch, that stay in L2 from item to item. It is no target's own size:
+/// sums are grouped by blocks, and have the same bits on AVX2 and AVX-512.
 const BLOCK_BYTES: usize = 768 << 10;
 
-/// The bytes of sums, read and written, from which on blocks are not cut for L2.
+/// The bytes of sums, read and written, from which on blocks are not cut for L2 (docs/PERFORMANCE.md).
 const MOST_SUM_BYTES: usize = 1 << 20;
 
 /// Steps from which on a copy of a weight pays for what it costs, which is the time of some twenty products, for one row,
@@ -288,11 +287,15 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that some layout needs.
     pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
         let (t, rows) = (self.full_steps(), self.points.rows);
+        let steps = (self.block_points() / rows).clamp(1, t.max(1));
+        let fewest = t.div_ceil(steps);
         let of = |blocks: usize, replay| Layout {
-            block: t.div_ceil(blocks),
+            block: match blocks == fewest {
+                true => steps,
+                false => t.div_ceil(blocks),
+            },
             replay,
         };
-        let fewest = t.div_ceil((self.block_points() / rows).max(1));
         let memory = &self.plan.memory;
         let short = match memory.pays {
             true => self.short(),
@@ -323,12 +326,12 @@ impl<T: Element> MemoryNeed<'_, T> {
         Err(least)
     }
 
-    /// Points in a block of steps: as many as keep the arrays of a sweep in L2 from item to item, and as the kernels of weight
-    /// gradients add at a time, or a multiple of that. Where the sums, which are read and written again for each block, are
-    /// larger than a block, arrays leave L2 in any case.
+    /// Points in a block of steps, at most, unless the plan replays: as many as keep the arrays of a sweep in L2 from item to
+    /// item, a multiple of what the kernels of weight gradients add at a time. Where the sums, which are read and written
+    /// again for each block, take too much, arrays leave L2 in any case.
     fn block_points(&self) -> usize {
         let plan = self.plan;
-        let point = plan.memory.swept * size_of::<T>();
+        let point = plan.memory.sweep_numbers * size_of::<T>();
         let (mut sums, mut least) = (0, outer_terms(false));
         for item in walk(&plan.items) {
             if let Item::Outer {

@@ -104,7 +104,7 @@ impl Memory {
                         pays: a.pays(&keep, &replays),
                         keep,
                         replays,
-                        swept: a.swept(),
+                        sweep_numbers: a.sweep_numbers(),
                         streams: false,
                     };
                 }
@@ -124,8 +124,8 @@ enum Lives {
 }
 
 impl Analysis<'_> {
-    /// See [`Memory::swept`].
-    fn swept(&self) -> usize {
+    /// See [`Memory::sweep_numbers`].
+    fn sweep_numbers(&self) -> usize {
         let within = |p: usize, u: BufferId| {
             let mut uses = self.uses[u].iter();
             uses.any(|x| x.sweep.is_some_and(|s| s.0 == p))
