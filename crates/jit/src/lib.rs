@@ -33,7 +33,7 @@ pub use exec::{Calls, functions_compiled};
 pub use executor::{Executor, RunMemory};
 pub use purpose::Purpose;
 pub use retrograd_graph::{Options, Target};
-pub use retrograd_kernels::prefer_large_pages;
+pub use retrograd_kernels::try_reserve_total;
 pub use retrograd_tape::Observe;
 pub use split::Residuals;
 pub use stepper::Stepper;

@@ -74,7 +74,7 @@ pub use buffer::{
     AlignedBuffer, BlockSlice, Packed, TooMany, activate, apply, product_unpacked, sum_rows,
 };
 pub use extra::whole;
-pub use memory::{CACHE_LINE, prefer_large_pages};
+pub use memory::{CACHE_LINE, try_reserve_total};
 pub use outer::outer_terms;
 pub use types::{
     ADD, BACKWARD, Block, BlockMut, IN_ORDER, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,

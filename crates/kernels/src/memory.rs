@@ -1,11 +1,12 @@
 //! Memory that begins a cache line, in large pages where there is much of it.
 //!
-//! For [`AlignedBuffer`](crate::AlignedBuffer) and for whoever has large arrays of another kind ([`prefer_large_pages`]).
+//! For [`AlignedBuffer`](crate::AlignedBuffer) and for whoever has large vectors ([`try_reserve_total`]).
 //! A walk through many megabytes misses the processor's table of pages at every 4 KiB, and its prefetchers stop there.
 //!
 //! Invariant: a failed allocation is reported, and advice to the system changes no value and no error.
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::collections::TryReserveError;
 use std::ptr::NonNull;
 
 /// Bytes of a cache line, which a load of a whole vector should not cross.
@@ -73,16 +74,25 @@ fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes, alignment(bytes)).ok()
 }
 
-/// Asks the system for large pages where `x` has not been written yet; nothing if it is small, or the system has none. The
-/// system remembers it for these addresses, also after they are freed and used again.
+/// Makes room for `len` elements in all; if memory is allocated for that, it is in large pages where there is much of it and
+/// the system has them. The system remembers these addresses, also after they are freed and used again.
+///
+/// # Errors
+/// The allocator has no room.
 ///
 /// ```
-/// let mut x = vec![0.0f32; 4 << 20];
-/// retrograd_kernels::prefer_large_pages(&mut x);
-/// assert!(x.iter().all(|x| *x == 0.0));
+/// let mut x = Vec::new();
+/// retrograd_kernels::try_reserve_total(&mut x, 4 << 20)?;
+/// x.resize(4 << 20, 0.0_f32);
+/// # Ok::<(), std::collections::TryReserveError>(())
 /// ```
-pub fn prefer_large_pages<T>(x: &mut [T]) {
-    advise(x.as_mut_ptr().cast(), size_of_val(x));
+pub fn try_reserve_total<T>(x: &mut Vec<T>, len: usize) -> Result<(), TryReserveError> {
+    if x.capacity() < len {
+        x.try_reserve_exact(len - x.len())?;
+        let room = x.spare_capacity_mut();
+        advise(room.as_mut_ptr().cast(), size_of_val(room));
+    }
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]
@@ -139,7 +149,8 @@ mod tests {
     fn advice_for_any_part_of_memory_changes_nothing() {
         let mut x = vec![7_u8; 3 * LARGE_PAGE];
         for (from, to) in [(0, 0), (1, 2), (3, LARGE_PAGE + 5), (4097, 3 * LARGE_PAGE)] {
-            prefer_large_pages(&mut x[from..to]);
+            let part = &mut x[from..to];
+            advise(part.as_mut_ptr(), part.len());
         }
         assert!(x.iter().all(|x| *x == 7));
     }

@@ -6,7 +6,7 @@
 //! column's bias; on request it is added to the old value at the end. So its value does not depend on R, V or its neighbours.
 
 use crate::ahead::Ahead;
-use crate::simd::{Simd, SimdOp, prefetch, prefetch_l2};
+use crate::simd::{L1, L2, Simd, SimdOp, prefetch};
 
 /// Terms of a K block: 12 rows of A and a panel's block then fit L1 and L2 together (measured in `ceiling/`, Zen 4).
 pub(crate) const K_BLOCK: usize = 512;
@@ -120,10 +120,10 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
             if add && k >= PREFETCH_FROM {
                 for i in 0..R {
                     for v in 0..V {
-                        prefetch(c.wrapping_add(i * ldc + v * S::LANES));
+                        prefetch::<L1, _>(c.wrapping_add(i * ldc + v * S::LANES));
                     }
                     // Rows need not begin cache lines.
-                    prefetch(c.wrapping_add(i * ldc + V * S::LANES - 1));
+                    prefetch::<L1, _>(c.wrapping_add(i * ldc + V * S::LANES - 1));
                 }
             }
             let mut acc = [[S::zero(); V]; R];
@@ -138,7 +138,7 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
             }
             for p in 0..k {
                 if R >= AHEAD_FROM {
-                    prefetch_l2(ahead.at.wrapping_add(p.wrapping_mul(ahead.step)));
+                    prefetch::<L2, _>(ahead.at.wrapping_add(p.wrapping_mul(ahead.step)));
                 }
                 let mut x = [S::zero(); V];
                 for (v, x) in x.iter_mut().enumerate() {

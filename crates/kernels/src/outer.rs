@@ -11,6 +11,7 @@
 
 use crate::ahead::{Ahead, Streams};
 use crate::bf16;
+use crate::memory::CACHE_LINE;
 use crate::micro::{AHEAD_FROM, SumStart, TileArgs, part, tile};
 use crate::narrow::{NarrowTiles, PackColumns, most};
 use crate::simd::Simd;
@@ -25,8 +26,6 @@ const K_BLOCK: usize = 256;
 const PANEL_BYTES: usize = 512 << 10;
 /// Most panels packed together: the number that fills those bytes with AVX2; AVX-512 needs half as many.
 const MAX_PANELS: usize = 32;
-/// Preferred alignment of loads, in bytes.
-const ALIGN: usize = 64;
 
 /// The terms that [`Kernels::outer`](crate::Kernels::outer) adds at a time: results are read and written once for each
 /// block of so many, of f32 and f64 or of bfloat16 operands.
@@ -42,7 +41,7 @@ pub(crate) fn scratch_len<S: Simd>(k: usize, n: usize, runs: usize) -> usize {
     let k = k.min(K_BLOCK);
     // A run may end with half a panel and a few columns.
     let panels = (n / S::NR + 2 * runs.max(1)).min(panels_together::<S>());
-    panels * k * S::NR + TILES * tile_len::<S>(k) + ALIGN / size_of::<S::T>()
+    panels * k * S::NR + TILES * tile_len::<S>(k) + CACHE_LINE / size_of::<S::T>()
 }
 
 /// The panels packed together.
@@ -73,7 +72,11 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
         {
             return bf16::outer(S::ISA, unit, &*args.cast(), i0..i1, scratch.cast());
         }
-        let scratch = scratch.add(scratch.align_offset(ALIGN).min(ALIGN / size_of::<S::T>()));
+        let scratch = scratch.add(
+            scratch
+                .align_offset(CACHE_LINE)
+                .min(CACHE_LINE / size_of::<S::T>()),
+        );
         let run = Outer::<S> {
             args,
             rhs: list(args.rhs, args.n_rhs),
@@ -287,8 +290,8 @@ impl<'a, S: Simd> Outer<'a, S> {
         let terms = unsafe { self.deltas(pass) };
         let mut ahead = Streams::default();
         // Smaller tiles prefetch nothing.
-        let next = next.filter(|_| S::MR >= AHEAD_FROM);
-        if let Some(next) = next {
+        let prefetches = S::MR >= AHEAD_FROM;
+        if let Some(next) = next.filter(|_| prefetches) {
             for panel in next.panels.iter().flatten() {
                 // SAFETY: as the caller guarantees.
                 ahead.push(
@@ -334,6 +337,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                 };
                 let width = TILES * S::MR;
                 match (rows(t1 - 1).1, next) {
+                    _ if !prefetches => {}
                     (col, _) if col < self.rows.end => {
                         ahead.push(&terms, col, width.min(self.rows.end - col));
                     }

@@ -182,25 +182,19 @@ macro_rules! scalar {
 scalar!(f32, Lane::F32, u32);
 scalar!(f64, Lane::F64, u64);
 
-/// Prefetches the cache line at `p` into L1; any address is allowed.
+/// The caches that [`prefetch`] fetches into, as x86 numbers its hints.
+pub(crate) const L1: i32 = 3;
+pub(crate) const L2: i32 = 2;
+
+/// Prefetches the cache line at `p`; any address is allowed.
 #[inline(always)]
-pub(crate) fn prefetch<T>(p: *const T) {
+pub(crate) fn prefetch<const INTO: i32, T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch faults on no address, and SSE is part of x86-64.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
-
-/// The same into L2.
-#[inline(always)]
-pub(crate) fn prefetch_l2<T>(p: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        const { assert!(L1 == _MM_HINT_T0 && L2 == _MM_HINT_T1) };
+        _mm_prefetch::<INTO>(p.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;

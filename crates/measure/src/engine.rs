@@ -7,7 +7,7 @@ use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
 use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{
-    CompileError, CompiledCell, Element, Executor, Purpose, RunError, prefer_large_pages,
+    CompileError, CompiledCell, Element, Executor, Purpose, RunError, try_reserve_total,
 };
 use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape, TapeError};
 
@@ -190,11 +190,8 @@ impl<T: Element> JitEngine<T> {
             if self.is_result(self.compiled().outputs()[k].role) {
                 let len = self.compiled().output_len(k, work.extent);
                 let output = &mut self.outputs[k];
-                if output.capacity() < len {
-                    // Large pages, as a trainer's gradients have.
-                    output.reserve_exact(len - output.len());
-                    prefer_large_pages(output.spare_capacity_mut());
-                }
+                // Large pages, as a trainer's gradients have.
+                try_reserve_total(output, len).expect("there is memory for the results");
                 output.resize(len, T::ZERO);
             }
         }

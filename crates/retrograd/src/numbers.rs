@@ -1,6 +1,6 @@
 //! The numbers that cells run in, and vectors of them whose memory is requested fallibly or used again.
 
-use retrograd_jit::{Element, machine_bytes, prefer_large_pages};
+use retrograd_jit::{Element, machine_bytes, try_reserve_total};
 use retrograd_tape::Real;
 
 use crate::error::Error;
@@ -47,16 +47,11 @@ pub(crate) fn reserved<T>(what: &'static str, len: usize) -> Result<Vec<T>, Erro
 /// # Errors
 /// [`Error::NoMemory`].
 pub(crate) fn reserve<T>(values: &mut Vec<T>, what: &'static str, len: usize) -> Result<(), Error> {
-    if values.capacity() >= len {
-        return Ok(());
-    }
     let bytes = len.saturating_mul(size_of::<T>());
-    let more = len - values.len();
-    if bytes > machine_bytes() || values.try_reserve_exact(more).is_err() {
-        return Err(Error::NoMemory { what, bytes });
+    match bytes <= machine_bytes() && try_reserve_total(values, len).is_ok() {
+        true => Ok(()),
+        false => Err(Error::NoMemory { what, bytes }),
     }
-    prefer_large_pages(values.spare_capacity_mut());
-    Ok(())
 }
 
 /// The vector's allocation, emptied, to be filled with borrows of another lifetime. Collecting a mapped vector into elements of the

@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::micro::{Tile, tile};
 use super::pack::lines;
 use super::unit::Unit;
+use crate::memory::CACHE_LINE;
 use crate::micro::{SumStart, part};
 use crate::outer::{boundary, piece, place};
 use crate::simd::{Simd, SimdOp};
@@ -27,14 +28,12 @@ const MAX_PANELS: usize = 32;
 const TILE_ROWS: usize = 16;
 /// Words that stores of whole registers may reach beyond.
 const SLACK: usize = 32;
-/// Preferred alignment, in bytes.
-const ALIGN: usize = 64;
 
 /// Words of scratch for `k` terms and panels of `nr` columns in `runs` runs.
 pub(super) fn scratch_len(words: usize, nr: usize, k: usize, n: usize, runs: usize) -> usize {
     let k = k.min(K_BLOCK);
     let panels = (n / nr + runs.max(1)).min(panels_together(words, nr));
-    panels * lines(true, k) * nr * words + rest(words, nr, k) + ALIGN / 2
+    panels * lines(true, k) * nr * words + rest(words, nr, k) + CACHE_LINE / 2
 }
 
 /// Words behind the panels: a panel before rounding, and tiles before and after.
@@ -77,7 +76,7 @@ pub(super) unsafe fn outer<U: Unit>(
     // SAFETY: the caller guarantees the arguments and everything they refer to, `scratch_len` elements of scratch (some
     // of which are used for its alignment), and the unit.
     unsafe {
-        let scratch = scratch.add(scratch.align_offset(ALIGN).min(ALIGN / 4));
+        let scratch = scratch.add(scratch.align_offset(CACHE_LINE).min(CACHE_LINE / 4));
         let run = Outer::<U> {
             args,
             rhs: list(args.rhs, args.n_rhs),
@@ -116,7 +115,7 @@ impl<U: Unit> Outer<'_, U> {
         let (mut next, mut bias) = ((0, 0), true);
         // The panels come last, so that the rest has its place whatever their number.
         let wide = self.scratch;
-        let panels_at = wide.wrapping_add(rest(U::WORDS, nr, kk).next_multiple_of(ALIGN / 4));
+        let panels_at = wide.wrapping_add(rest(U::WORDS, nr, kk).next_multiple_of(CACHE_LINE / 4));
         loop {
             let mut at: *mut u32 = panels_at.cast();
             let mut panels: [Option<RhsPanel<'_>>; MAX_PANELS] = [const { None }; MAX_PANELS];
