@@ -160,6 +160,8 @@ const CASES: &[Case] = &[
     ("M u", false, |g| g.m.matvec(g.u)),
     ("A u", false, |g| g.a.matvec(g.u)),
     ("(s M) u", false, |g| (g.wide(g.s) * g.m).matvec(g.u)),
+    ("(-M) u", false, |g| (-g.m).matvec(g.u)),
+    ("u (-A)", false, |g| (-g.a).matvec_t(g.u)),
     ("(M s) u", false, |g| (g.m * g.wide(g.s)).matvec(g.u)),
     ("(M / s) u", false, |g| (g.m / g.wide(g.s)).matvec(g.u)),
     ("(A / s) u", false, |g| (g.a / g.wide(g.s)).matvec(g.u)),

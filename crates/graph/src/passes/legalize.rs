@@ -108,6 +108,11 @@ fn arrays(g: &Graph) -> Graph {
             let (m, x) = (array(r, xs[0]), at_every_point(r, xs[1]));
             Some(r.new.op(*g.op_of(v), &[m, x]))
         }
+        Op::Outer { .. } if is_element_wise_outer(g, v) => {
+            let xs = g.operands(v);
+            let (a, b) = (array(r, xs[0]), array(r, xs[1]));
+            Some(element_wise_outer(&mut r.new, a, b, g.node(v).ty.shape))
+        }
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
@@ -156,6 +161,27 @@ fn repeated(g: &mut Graph, x: Value, to: Shape) -> Value {
         false => [ones(g, rows), vector],
     };
     g.op(Op::Outer { to: domain }, &pair)
+}
+
+/// True for an outer product of a point's own vectors that element-wise work alone reads, and whose rows are whole vectors:
+/// the loop that reads it repeats the vectors, and no array holds their product.
+fn is_element_wise_outer(g: &Graph, v: Value) -> bool {
+    let reads = |u: Value| matches!(g.op_of(u), Op::Map(_) | Op::Reduce(_) | Op::Dot);
+    let (rows, columns) = g.node(v).ty.shape.as_matrix();
+    !sums_over_points(g, v)
+        && rows > 1
+        && columns.is_multiple_of(ROW)
+        && !g.is_output(v)
+        && g.users(v).all(reads)
+}
+
+/// `a bᵀ` as a product of the repeated vectors.
+fn element_wise_outer(g: &mut Graph, a: Value, b: Value, to: Shape) -> Value {
+    let (rows, columns) = to.as_matrix();
+    let a = reshaped(g, Shape::Matrix(rows, 1), a);
+    let b = reshaped(g, Shape::Matrix(1, columns), b);
+    let (a, b) = (g.broadcast(a, to), g.broadcast(b, to));
+    g.map2(Map::Mul, a, b)
 }
 
 /// True for a view of a value with stretched axes.

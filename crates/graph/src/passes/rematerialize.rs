@@ -51,22 +51,72 @@ pub fn rematerialize(g: &Graph) -> Graph {
             && across.iter().all(|u| element_wise(u) && cheap(u))
             && !g.is_output(v);
         let late = across.iter().any(|u| side[u].late);
-        let kept = |&x: &Value| is_kept(g, &side, x, v, late, &moved);
-        if !only_crosses || !g.operands(v).iter().all(kept) {
+        if !only_crosses {
             continue;
         }
+        let Some(copied) = recipe(g, v, |x| is_kept(g, &side, x, v, late, &moved)) else {
+            continue;
+        };
         moved.insert(v);
         let mut readers: Vec<Side> = across.iter().map(|u| side[u]).collect();
         readers.sort_unstable();
         readers.dedup();
         for reader in readers {
-            let copy = new.add(*g.op_of(v), &g.operands(v), g.node(v).ty);
+            let mut copies: Vec<(Value, Value)> = Vec::new();
+            for &x in &copied {
+                let mut operands = g.operands(x);
+                for o in &mut operands {
+                    if let Some(&(_, copy)) = copies.iter().find(|(from, _)| from == o) {
+                        *o = copy;
+                    }
+                }
+                let copy = new.add(*g.op_of(x), &operands, g.node(x).ty);
+                copies.push((x, copy));
+            }
+            let copy = copies[copies.len() - 1].1;
             for &u in across.iter().filter(|&u| side[u] == reader) {
                 new.replace_operand(u, v, copy);
             }
         }
     }
     new
+}
+
+/// Most nodes that are copied for one value.
+const MOST_COPIED: usize = 4;
+
+/// The nodes to copy, operands first, so that `v` is computed from values that are `kept`: where an operand is not, the
+/// arithmetic that makes it is copied too. `None` if there is no such way that reads no more than storing `v` moves.
+fn recipe(g: &Graph, v: Value, kept: impl Fn(Value) -> bool) -> Option<Vec<Value>> {
+    let (mut copied, mut read) = (Vec::new(), HashSet::default());
+    let found = follow(g, v, &kept, &mut copied, &mut read);
+    // Storing and loading it moves as much as loading two others.
+    (found && (copied.len() == 1 || read.len() <= 2)).then_some(copied)
+}
+
+/// Adds `v` to the nodes to copy after those that it needs, and what is as long as it to what these read; false if some
+/// operand can be neither read nor copied.
+fn follow(
+    g: &Graph,
+    v: Value,
+    kept: &impl Fn(Value) -> bool,
+    copied: &mut Vec<Value>,
+    read: &mut HashSet<Value>,
+) -> bool {
+    for x in g.operands(v) {
+        let copy = |m| is_arithmetic(m) && copied.len() + 1 < MOST_COPIED;
+        match *g.op_of(x) {
+            _ if copied.contains(&x) => {}
+            Op::Broadcast(_) | Op::Constant { .. } if kept(x) => {}
+            _ if kept(x) => {
+                read.insert(x);
+            }
+            Op::Map(m) if copy(m) && follow(g, x, kept, copied, read) => {}
+            _ => return false,
+        }
+    }
+    copied.push(v);
+    true
 }
 
 /// Where each value is computed: in its recurrence, in the only recurrence that reads it, or for all steps at once.
@@ -152,17 +202,26 @@ fn is_kept(
         Domain::BoundarySlots(_) => return false,
         Domain::Step => {}
     }
-    if moved.contains(&x) || matches!(g.op_of(x), Op::Delay(_)) {
+    if moved.contains(&x) {
         return false;
     }
     let own = side[&v];
     let across = |u: Value| side[&u] != own && u != v && (!late || side[&u].late);
-    g.users(x).any(|u| match g.op_of(u) {
-        Op::Boundary(_) => false,
-        Op::Delay(_) => g
-            .users(u)
-            .any(|w| across(w) && !matches!(g.op_of(w), Op::Boundary(_))),
-        Op::Broadcast(_) | Op::Reshape(_) => g.users(u).any(across),
-        _ => across(u),
-    })
+    let is_view = |op: &Op| {
+        let of_all = matches!(op, Op::Broadcast(_) | Op::Reshape(_) | Op::Spread(_));
+        of_all || matches!(op, Op::Delay(_) | Op::Slice { axis: 0, .. })
+    };
+    // Its readers, through views.
+    let mut open = vec![x];
+    while let Some(x) = open.pop() {
+        for u in g.users(x) {
+            match g.op_of(u) {
+                Op::Boundary(_) => {}
+                op if is_view(op) => open.push(u),
+                _ if across(u) => return true,
+                _ => {}
+            }
+        }
+    }
+    false
 }

@@ -398,26 +398,30 @@ fn join(g: &mut Graph, axis: usize, a: Value, b: Value) -> Option<Value> {
     }
 }
 
-/// The sum of two concatenations (the adjoints of slices are padded with zeros) is the concatenation of the sums where
-/// their parts either coincide or one of them is zero.
+/// A sum with a concatenation (the adjoints of slices are padded with zeros) is the concatenation of the sums where the
+/// parts of two either coincide or one of them is zero, or where zeros are left out that way and no piece is short.
 fn add_concats(g: &mut Graph, a: Value, b: Value) -> Option<Value> {
-    let (Op::Concat { axis }, Op::Concat { axis: other }) = (*g.op_of(a), *g.op_of(b)) else {
-        return None;
-    };
-    if axis != other {
-        return None;
-    }
+    let axis = [a, b].into_iter().find_map(|v| match *g.op_of(v) {
+        Op::Concat { axis } => Some(axis),
+        _ => None,
+    })?;
     let spans = |g: &Graph, v: Value| {
+        let length = |p: Value| g.ty(p).shape.axis(axis).expect("parts have the axis");
         let mut at = 0;
         let mut spans = Vec::new();
-        for p in g.operands(v) {
-            let n = g.ty(p).shape.axis(axis).expect("parts have the axis");
-            spans.push((at, n, p));
-            at += n;
+        match *g.op_of(v) {
+            Op::Concat { axis: own } if own == axis => {
+                for p in g.operands(v) {
+                    spans.push((at, length(p), p));
+                    at += length(p);
+                }
+            }
+            _ => spans.push((0, length(v), v)),
         }
         spans
     };
     let (xs, ys) = (spans(g, a), spans(g, b));
+    let cut = is_worth_cutting(g, axis, &xs, &ys);
     let (mut i, mut j) = (0, 0);
     let mut at = 0;
     let mut parts = Vec::new();
@@ -431,12 +435,16 @@ fn add_concats(g: &mut Graph, a: Value, b: Value) -> Option<Value> {
             } else {
                 (x, xa, xn, &ys)
             };
-            // A non-zero part is taken whole or not at all; `concat` joins its pieces again.
-            if !is_zero(g, v) && !covered(g, zeros, start, n) {
+            // Otherwise a part is taken whole or not at all; `concat` joins its pieces again.
+            if !is_zero(g, v) && !cut && !covered(g, zeros, start, n) {
                 return None;
             }
             parts.push(slice(g, axis, at - start, end - at, v));
         } else if xa == ya && xn == yn {
+            parts.push(g.map2(Map::Add, x, y));
+        } else if cut {
+            let x = slice(g, axis, at - xa, end - at, x);
+            let y = slice(g, axis, at - ya, end - at, y);
             parts.push(g.map2(Map::Add, x, y));
         } else {
             return None;
@@ -452,8 +460,33 @@ fn add_concats(g: &mut Graph, a: Value, b: Value) -> Option<Value> {
     Some(concat(g, axis, &parts))
 }
 
+/// A part of a concatenation: where it begins, its length, and its value.
+type Span = (usize, usize, Value);
+
+/// Whether parts should be cut where those of the other end, so that nothing is added to zeros: a lane loop over each piece
+/// costs less, if they are few and long.
+fn is_worth_cutting(g: &Graph, axis: usize, xs: &[Span], ys: &[Span]) -> bool {
+    let zero = |s: &Span| is_zero(g, s.2);
+    if axis != 0 || !xs.iter().chain(ys).any(zero) {
+        return false;
+    }
+    let mut ends: Vec<usize> = xs.iter().chain(ys).map(|s| s.0 + s.1).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let mut from = 0;
+    ends.len() <= MOST_PIECES
+        && ends.iter().all(|&end| {
+            let n = end - std::mem::replace(&mut from, end);
+            n >= LEAST_PIECE
+        })
+}
+
+/// The most pieces that a sum is cut into, and the least numbers of each: a vector of single precision.
+const MOST_PIECES: usize = 16;
+const LEAST_PIECE: usize = 16;
+
 /// True if all of `start .. start + n` is zero in `spans`.
-fn covered(g: &Graph, spans: &[(usize, usize, Value)], start: usize, n: usize) -> bool {
+fn covered(g: &Graph, spans: &[Span], start: usize, n: usize) -> bool {
     let first = spans.partition_point(|&(at, len, _)| at + len <= start);
     let meet = spans[first..].iter().take_while(|s| s.0 < start + n);
     meet.into_iter().all(|&(.., v)| is_zero(g, v))

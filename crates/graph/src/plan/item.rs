@@ -8,7 +8,7 @@ use retrograd_tape::Domain;
 pub struct LoopId(u32);
 entity_impl!(LoopId, "loop");
 
-use super::{BlockAt, Product, Stmt, View, WeightId};
+use super::{BlockAt, BufferId, Product, Stmt, View, WeightId};
 
 /// The order in which a loop visits its points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,9 @@ pub struct Loop {
     /// Steps per iteration of the loop over time, the remainder being done one by one; 1 for loops that are no
     /// recurrences.
     pub unroll: usize,
+    /// Arrays, in order, whose values serve no other loop and no other point, as the body stores them before it loads them:
+    /// what does all of the body for one row before the next may use one place for all rows.
+    pub scratch: Vec<BufferId>,
     /// The work at each point, in order.
     pub body: Vec<Stmt>,
 }

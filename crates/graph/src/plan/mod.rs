@@ -21,11 +21,14 @@ mod region;
 mod rename;
 mod reuse;
 mod schedule;
+mod scratch;
 mod slices;
+mod spans;
 mod stages;
 mod stmt;
 mod sweep;
 mod time_tile;
+mod touch;
 mod unroll;
 mod verify;
 

@@ -71,6 +71,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                             kind,
                             inner: Innermost::Lanes,
                             unroll: 1,
+                            scratch: Vec::new(),
                             body: stmts,
                         }));
                     }

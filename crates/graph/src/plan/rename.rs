@@ -30,6 +30,8 @@ impl Plan {
                 p.weight = weights.number(p.weight);
             }
         }
+        l.scratch = (l.scratch.iter()).map(|&u| buffers.number(u)).collect();
+        l.scratch.sort_unstable();
         let alike = buffers.all.iter().map(|&u| {
             let x = &self.buffers[u];
             // Before the memory analysis, a plan has no rings.

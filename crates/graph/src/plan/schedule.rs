@@ -6,6 +6,7 @@
 
 mod body;
 mod halves;
+mod sink;
 mod sums;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,9 @@ struct Waits {
     inside: bool,
 }
 
+/// How many values, one read by the next, [`Scheduler::waits`] looks through.
+const DEEP: usize = 3;
+
 struct Scheduler<'f, 'g> {
     f: &'f Classified<'g>,
     fills: Vec<Value>,
@@ -103,6 +107,8 @@ struct Scheduler<'f, 'g> {
     open: Vec<bool>,
     /// Of those, the values that are better computed later.
     late: Vec<bool>,
+    /// Positions that have been computed.
+    done: Vec<bool>,
     /// Positions opened since their domain was last visited, by domain.
     fresh: BTreeMap<Domain, BTreeSet<usize>>,
     /// Point-wise work that waits for nothing, by domain, including work that is better done later.
@@ -153,6 +159,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             beyond: vec![0; all],
             open: vec![false; n],
             late: vec![false; n],
+            done: vec![false; n],
             fresh: BTreeMap::new(),
             ready: BTreeMap::new(),
             products: BTreeSet::new(),
@@ -318,6 +325,9 @@ impl<'f, 'g> Scheduler<'f, 'g> {
     fn finish(&mut self, what: usize) {
         self.left -= 1;
         self.early = self.early.saturating_sub(1);
+        if let Some(done) = self.done.get_mut(what) {
+            *done = true;
+        }
         let was_open = self.open.get(what) == Some(&true);
         let domain = self.pointwise(what);
         for Waits { who, here, inside } in std::mem::take(&mut self.waited[what]) {
@@ -453,29 +463,55 @@ impl<'f, 'g> Scheduler<'f, 'g> {
     }
 
     /// True if a member of a group is better computed later: only element-wise work of the same domain that cannot be
-    /// done yet needs it, and that work's lane loop then computes it for free. Only values whose operands over steps have
-    /// hardly more numbers than they have themselves are deferred, because those are kept for it.
+    /// done yet needs it, and that work's lane loop then computes it for free. Only values that this leaves hardly more
+    /// numbers to keep for than they have themselves are deferred.
     fn waits(&self, v: Value, group: &BTreeSet<usize>) -> bool {
         let f = self.f;
-        let domain = f.domain(v);
-        if f.lowering(v) != LoweringKind::Lane || domain != Domain::Step || f.g.is_output(v) {
+        if f.lowering(v) != LoweringKind::Lane || f.domain(v) != Domain::Step || f.g.is_output(v) {
             return false;
         }
-        let numbers = |v: Value| f.g.node(v).ty.shape.len();
         let readers = f.readers(v);
         work::note(readers.len());
-        let later = |&(u, elsewhere): &(Value, bool)| {
-            !elsewhere
-                && f.lowering(u) == LoweringKind::Lane
-                && f.class(u) == Class::Parallel
-                && f.domain(u) == domain
-                && !group.contains(&self.place[u.index()])
+        let own = f.len(v);
+        !readers.is_empty()
+            && readers.iter().all(|&r| self.is_later(r, v, group))
+            && self.kept(v, group, DEEP) <= own + own / 16
+    }
+
+    /// Whether a reader of `v` is element-wise work of its domain that cannot be done yet.
+    fn is_later(&self, (u, elsewhere): (Value, bool), v: Value, group: &BTreeSet<usize>) -> bool {
+        let (f, place) = (self.f, self.place[u.index()]);
+        !elsewhere
+            && f.lowering(u) == LoweringKind::Lane
+            && f.class(u) == Class::Parallel
+            && f.domain(u) == f.domain(v)
+            && !group.contains(&place)
+            && !self.done[place]
+    }
+
+    /// The numbers of each step that have to be kept to compute `v` later: not those that other later work needs as well.
+    fn kept(&self, v: Value, group: &BTreeSet<usize>, deep: usize) -> usize {
+        let f = self.f;
+        let mut all = f.reads(v);
+        all.retain(|s| f.domain(s.value) == Domain::Step);
+        all.sort_unstable_by_key(|s| s.value);
+        all.dedup_by_key(|s| s.value);
+        let of = |x: Value| {
+            let readers = f.readers(x);
+            work::note(readers.len());
+            let mut others = readers.iter().filter(|r| r.0 != v);
+            if others.any(|&r| self.is_later(r, x, group)) {
+                return 0;
+            }
+            // What serves `v` alone is computed later, too.
+            let alone = deep > 0 && f.lowering(x) == LoweringKind::Lane && !f.g.is_output(x);
+            let pending = self.pointwise(self.place[x.index()]) == Some(f.domain(v));
+            match alone && pending && readers.iter().all(|r| r.0 == v && !r.1) {
+                true => self.kept(x, group, deep - 1),
+                // Of a larger operand it reads a part.
+                false => f.len(x).min(f.len(v)),
+            }
         };
-        // Of a larger operand it reads a part.
-        let own = numbers(v);
-        let mut reads = f.reads(v);
-        reads.retain(|s| f.domain(s.value) == Domain::Step);
-        let kept: usize = reads.iter().map(|s| numbers(s.value).min(own)).sum();
-        kept <= own + own / 16 && !readers.is_empty() && readers.iter().all(later)
+        all.iter().map(|s| of(s.value)).sum()
     }
 }

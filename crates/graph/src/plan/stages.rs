@@ -12,6 +12,7 @@ use crate::plan::outline_activations::widen;
 use crate::plan::region::Emit;
 use crate::plan::reuse::reuse;
 use crate::plan::schedule::schedule;
+use crate::plan::scratch::scratch;
 use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
@@ -97,6 +98,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     stage(&mut plan, check, "unroll", true, |p| {
         unroll(&mut p.items, options.unroll)
     });
+    stage(&mut plan, check, "scratch", true, scratch);
     stage(&mut plan, check, "number", true, |p| {
         let mut numbers = (0..).map(LoopId::from_u32);
         each_loop(&mut p.items, &mut |l| {

@@ -36,7 +36,6 @@
 mod border;
 mod flow;
 mod memory;
-mod touch;
 
 use retrograd_tape::Domain;
 
@@ -44,13 +43,13 @@ use crate::options::Unroll;
 use crate::plan::access::{Access, goes_along, overlap};
 use crate::plan::stmt::ROW;
 use crate::plan::sweep::{Direction, direction};
+use crate::plan::touch::{self, Touch};
 use crate::plan::{
     BlockAt, Buffer, Carried, Fold, Innermost, Instr, Item, Loop, LoopId, LoopKind, Plan, Region,
     Stmt, Storage, View,
 };
 use crate::verify::Broken;
 pub(crate) use border::border;
-use touch::Touch;
 
 /// Checks all rules.
 ///
@@ -81,7 +80,7 @@ pub fn verify(plan: &Plan) -> Result<(), Broken> {
     memory::memory(plan)
 }
 
-fn broken<T>(rule: usize, what: String) -> Result<T, Broken> {
+pub(crate) fn broken<T>(rule: usize, what: String) -> Result<T, Broken> {
     Err(Broken { rule, what })
 }
 

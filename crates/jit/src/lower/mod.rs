@@ -19,7 +19,7 @@ mod share;
 pub(crate) use share::{Names, share};
 mod unrolled;
 mod wide;
-pub(crate) use wide::{Access, Recurrence};
+pub(crate) use wide::{Access, Recurrence, RowStride};
 
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
@@ -199,7 +199,7 @@ impl Code<'_, '_, '_> {
                         };
                         let together = rest.iter().take_while(|s| !whole(s)).take_while(fits);
                         let n = together.count();
-                        code.over_rows(l.domain, &rest[..n], t);
+                        code.over_rows(l, &rest[..n], t);
                         rest = &rest[n..];
                         continue;
                     }

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 
 use cranelift::codegen::ir::ConstantData;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Stmt, View};
+use retrograd_graph::plan::{Loop, Stmt, View};
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
@@ -47,14 +47,14 @@ type LaneLoop<'s, C> = &'s mut dyn FnMut(&mut C, At, Width, &[Value]) -> Vec<Val
 
 impl<'f> Code<'_, 'f, '_> {
     /// Statements for each row of the range at step `t`.
-    pub(crate) fn over_rows(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
+    pub(crate) fn over_rows(&mut self, l: &Loop, stmts: &[Stmt], t: Value) {
         let mut rest = stmts;
         while let Some(first) = rest.first() {
             let wide = self.possible(first);
             let alike = |s: &&Stmt| self.possible(s) == wide;
             let n = rest.iter().take_while(alike).count();
-            if !(wide && self.emitted_rows(domain, &rest[..n], t)) {
-                self.rows_here(domain, &rest[..n], t);
+            if !(wide && self.emitted_rows(l, &rest[..n], t)) {
+                self.rows_here(l.domain, &rest[..n], t);
             }
             rest = &rest[n..];
         }

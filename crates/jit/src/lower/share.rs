@@ -69,6 +69,8 @@ fn parts(l: &Loop) -> Vec<Loop> {
             parts.push(Loop {
                 body: Vec::new(),
                 unroll: 1,
+                // What one part stores another may load.
+                scratch: Vec::new(),
                 inner: Innermost::Lanes,
                 ..*l
             });

@@ -5,7 +5,7 @@ use cranelift::codegen::ir::{
 };
 use cranelift::codegen::isa::CallConv;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Carried, Instr, Loop, Region, Stmt, View};
+use retrograd_graph::plan::{BufferId, Carried, Instr, Loop, Region, Stmt, View};
 use retrograd_tape::Domain;
 
 use super::{Code, trusted, views};
@@ -21,6 +21,16 @@ type RowAddress = (Value, i64);
 struct RowsFunction {
     number: usize,
     table: Vec<View>,
+}
+
+/// What a pointer's rows are apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RowStride {
+    /// Bytes from row to row.
+    pub(crate) bytes: i64,
+    /// Nothing is loaded from the array after its row is done: the next rows use the places of the first ones again, which
+    /// are in the first cache.
+    pub(crate) again: bool,
 }
 
 /// What an instruction of the region, or a store of it, accesses: an entry of the table, with an offset in numbers.
@@ -60,13 +70,13 @@ impl Code<'_, '_, '_> {
 
     /// Calls a function of the second back end that does the statements for each row of the range at step `t`. Returns
     /// false, and emits nothing, if there is none.
-    pub(super) fn emitted_rows(&mut self, domain: Domain, stmts: &[Stmt], t: Value) -> bool {
-        let Some(call) = self.rows_function(stmts) else {
+    pub(super) fn emitted_rows(&mut self, l: &Loop, stmts: &[Stmt], t: Value) -> bool {
+        let Some(call) = self.rows_function(l, stmts) else {
             return false;
         };
         let [.., b0, b1] = self.range;
         let rows = self.b.ins().isub(b1, b0);
-        self.call_rows(domain, &call, t, rows);
+        self.call_rows(l.domain, &call, t, rows);
         true
     }
 
@@ -86,7 +96,7 @@ impl Code<'_, '_, '_> {
         if !fits {
             return false;
         }
-        let Some(call) = self.rows_function(&l.body) else {
+        let Some(call) = self.rows_function(l, &l.body) else {
             return false;
         };
         let over_steps = |v: &View| self.plan.buffers[v.buffer].domain == Domain::Step;
@@ -97,17 +107,27 @@ impl Code<'_, '_, '_> {
         true
     }
 
-    /// Emits a function for rows of statements.
-    fn rows_function(&mut self, stmts: &[Stmt]) -> Option<RowsFunction> {
-        let mut table: Vec<View> = stmts.iter().flat_map(views).collect();
+    /// Emits a function for rows of statements of a loop.
+    fn rows_function(&mut self, l: &Loop, stmts: &[Stmt]) -> Option<RowsFunction> {
+        let all: Vec<View> = stmts.iter().flat_map(views).collect();
+        let mut table = all.clone();
         table.iter_mut().for_each(|v| v.offset = 0);
         table.sort_unstable();
         table.dedup();
         let places = table.iter().copied().zip(0..).collect();
-        let strides: Vec<i64> = (table.iter())
+        let of_loop: Vec<View> = l.body.iter().flat_map(views).collect();
+        // The function may store what other statements of the loop load.
+        let alone = |u: BufferId| {
+            let own = |all: &[View]| all.iter().filter(|v| v.buffer == u).count();
+            l.scratch.binary_search(&u).is_ok() && own(&all) == own(&of_loop)
+        };
+        let strides: Vec<RowStride> = (table.iter())
             .map(|v| match self.plan.buffers[v.buffer].domain {
-                Domain::Once => 0,
-                Domain::Row | Domain::BoundarySlots(_) | Domain::Step => self.point(*v),
+                Domain::Once => RowStride::default(),
+                Domain::Row | Domain::BoundarySlots(_) | Domain::Step => RowStride {
+                    bytes: self.point(*v),
+                    again: alone(v.buffer),
+                },
             })
             .collect();
         let function = wide::function(self.wide?, self.lane, stmts, &places, &strides)?;

@@ -4,7 +4,7 @@ use retrograd_graph::Target;
 use retrograd_graph::plan::{Stmt, View};
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::lower::Recurrence;
+use crate::lower::{Recurrence, RowStride};
 use retrograd_kernels::maths::Lane;
 
 /// There is no instruction set.
@@ -29,7 +29,7 @@ pub(crate) fn function(
     _: Lane,
     _: &[Stmt],
     _: &HashMap<View, usize>,
-    _: &[i64],
+    _: &[RowStride],
 ) -> Option<Vec<u8>> {
     None
 }

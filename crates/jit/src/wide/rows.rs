@@ -16,7 +16,7 @@ use super::matrices::UNROLLED_MATRIX;
 use super::pointers::Pointers;
 use super::regions::{Columns, columns};
 use super::set::{LINE, Set};
-use crate::lower::CALLED;
+use crate::lower::{CALLED, RowStride};
 use retrograd_kernels::maths::{Lane, Math};
 
 /// Operations of a straight block, about.
@@ -87,21 +87,21 @@ pub(super) struct Function<'t> {
     /// Straight code that is not emitted so far.
     pub(super) block: Block,
     pub(super) known: Known,
-    /// The bytes from row to row, by pointer, and the row that statements are emitted for: so many after the pointers'.
-    strides: &'t [i64],
+    /// From row to row, by pointer, and the row that statements are emitted for: so many after the pointers'.
+    strides: &'t [RowStride],
     row: usize,
     /// Operations so far.
     emitted: usize,
 }
 
 /// Emits the statements, which must be [`possible`], for rows of which the table has the first pointers; `strides` are
-/// the bytes from row to row of each. Returns `None` if there are too few registers.
+/// those from row to row of each. Returns `None` if there are too few registers.
 pub(crate) fn function(
     set: Set,
     lane: Lane,
     stmts: &[Stmt],
     table: &HashMap<View, usize>,
-    strides: &[i64],
+    strides: &[RowStride],
 ) -> Option<Vec<u8>> {
     let mut f = Function {
         set,
@@ -162,7 +162,11 @@ impl Function<'_> {
         let rows = i32::try_from(n).ok()?;
         self.code
             .put(Instruction::with2(X86::Sub_rm64_imm32, ROWS, rows));
-        let far: Vec<i64> = self.strides.iter().map(|s| s * n as i64).collect();
+        let far = |s: &RowStride| match s.again {
+            true => 0,
+            false => s.bytes * n as i64,
+        };
+        let far: Vec<i64> = self.strides.iter().map(far).collect();
         self.code.next_row(&far);
         Some(())
     }
@@ -336,7 +340,7 @@ impl Function<'_> {
     pub(super) fn place(&self, v: View, distance: usize, index: Index) -> Option<Place> {
         let plain = View { offset: 0, ..v };
         let pointer = self.table[&plain];
-        let row = self.strides[pointer] * self.row as i64;
+        let row = self.strides[pointer].bytes * self.row as i64;
         let distance = (v.offset * self.bytes() + distance) as i64 + row;
         Some(Place {
             pointer,

@@ -66,17 +66,23 @@ pub(super) fn transpose(g: &mut Graph, order: Permutation, x: Value) -> Option<V
     }
 }
 
-/// A product with a transposed matrix is the other product with the matrix.
+/// A product with a transposed matrix is the other product with the matrix, and one with -M is the negative of that with M,
+/// so that not both have to be stored.
 pub(super) fn matvec(g: &mut Graph, transposed: bool, xs: &[Value]) -> Option<Value> {
-    let Op::Transpose(order) = *g.op_of(xs[0]) else {
-        return None;
-    };
-    if !exchanges_last(order, g.ty(xs[0]).shape) {
-        return None;
+    let product = Op::MatVec { transposed };
+    match *g.op_of(xs[0]) {
+        Op::Transpose(order) if exchanges_last(order, g.ty(xs[0]).shape) => {
+            let transposed = !transposed;
+            let inner = g.operands(xs[0])[0];
+            Some(g.op(Op::MatVec { transposed }, &[inner, xs[1]]))
+        }
+        Op::Map(Map::Neg) => {
+            let inner = g.operands(xs[0])[0];
+            let positive = g.op(product, &[inner, xs[1]]);
+            Some(g.map1(Map::Neg, positive))
+        }
+        _ => None,
     }
-    let transposed = !transposed;
-    let inner = g.operands(xs[0])[0];
-    Some(g.op(Op::MatVec { transposed }, &[inner, xs[1]]))
 }
 
 /// True for the exchange of the last two axes.

@@ -2,43 +2,12 @@
 
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use retrograd_tape::Domain;
-use smallvec::SmallVec;
 
-use super::touch::{self, Touch};
-use super::{broken, touch::of_stmt};
+use super::broken;
+use crate::plan::spans::Spans;
+use crate::plan::touch::{self, Touch, of_stmt};
 use crate::plan::{BufferId, Item, Loop, LoopKind, Plan, Stmt, Storage, View, WeightId};
 use crate::verify::Broken;
-
-/// Ranges of a point's numbers, in order, none touching the next.
-#[derive(Clone, Debug, Default)]
-struct Spans(SmallVec<[(usize, usize); 2]>);
-
-impl Spans {
-    fn add(&mut self, from: usize, len: usize) {
-        let (mut a, mut b) = (from, from + len);
-        let first = self.0.partition_point(|s| s.1 < a);
-        let last = self.0.partition_point(|s| s.0 <= b);
-        if first < last {
-            a = a.min(self.0[first].0);
-            b = b.max(self.0[last - 1].1);
-            self.0.drain(first + 1..last);
-            self.0[first] = (a, b);
-        } else {
-            self.0.insert(first, (a, b));
-        }
-    }
-
-    fn hold(&self, from: usize, len: usize) -> bool {
-        let k = self.0.partition_point(|s| s.1 < from + len);
-        self.0.get(k).is_some_and(|s| s.0 <= from)
-    }
-
-    /// True if some of the range is covered.
-    fn meet(&self, from: usize, len: usize) -> bool {
-        let k = self.0.partition_point(|s| s.1 <= from);
-        self.0.get(k).is_some_and(|s| s.0 < from + len)
-    }
-}
 
 /// The stored part of an array.
 #[derive(Clone, Debug, Default)]
@@ -153,7 +122,7 @@ impl DataFlow<'_> {
             for s in &l.body {
                 each(s, &mut |t| {
                     if t.write {
-                        self.arrays[t.view.buffer].before.0.clear();
+                        self.arrays[t.view.buffer].before.clear();
                     }
                 })?;
             }

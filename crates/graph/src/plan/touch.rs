@@ -2,27 +2,28 @@
 
 use retrograd_tape::Domain;
 
+use crate::plan::verify::broken;
 use crate::plan::{BlockAt, Item, Loop, LoopKind, Plan, Product, Stmt, View, WeightId};
 use crate::verify::Broken;
 
 /// A range that is read or written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Touch {
-    pub(super) view: View,
+pub(crate) struct Touch {
+    pub(crate) view: View,
     /// Its length in numbers.
-    pub(super) len: usize,
-    pub(super) write: bool,
+    pub(crate) len: usize,
+    pub(crate) write: bool,
     /// The points at which it is accessed.
-    pub(super) domain: Domain,
+    pub(crate) domain: Domain,
     /// Whether they are visited step after step.
-    pub(super) in_iteration: bool,
+    pub(crate) in_iteration: bool,
 }
 
 type Each<'f> = dyn FnMut(Touch) -> Result<(), Broken> + 'f;
 type EachView<'f> = dyn FnMut(View, usize, bool) -> Result<(), Broken> + 'f;
 
 /// Visits the accesses of a loop's statement, reads first.
-pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Result<(), Broken> {
+pub(crate) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Result<(), Broken> {
     let in_iteration = matches!(l.kind, LoopKind::Recurrence { .. });
     let domain = l.domain;
     let mut each = |view, len, write| {
@@ -54,7 +55,7 @@ pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Resu
 
 fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Broken> {
     let Some(w) = plan.weights.get(p.weight) else {
-        return super::broken(8, format!("there is no {}", p.weight));
+        return broken(8, format!("there is no {}", p.weight));
     };
     each(p.x, w.inner(), false)?;
     p.bias.map_or(Ok(()), |b| each(b, w.outer(), false))?;
@@ -65,7 +66,7 @@ fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Brok
 }
 
 /// Visits the blocks of a weight.
-pub(super) fn weight(plan: &Plan, w: WeightId, f: &mut Each<'_>) -> Result<(), Broken> {
+pub(crate) fn weight(plan: &Plan, w: WeightId, f: &mut Each<'_>) -> Result<(), Broken> {
     for b in &plan.weights[w].blocks {
         block(b, false, Domain::Once, f)?;
     }
@@ -97,7 +98,7 @@ fn matrix(
 }
 
 /// Visits the accesses of a statement that is neither a region nor a product.
-pub(super) fn of_other(s: &Stmt, each: &mut EachView<'_>) -> Result<(), Broken> {
+pub(crate) fn of_other(s: &Stmt, each: &mut EachView<'_>) -> Result<(), Broken> {
     match *s {
         Stmt::Region(_) | Stmt::Product(_) => Ok(()),
         Stmt::Activate { x, y, len, .. } => {
@@ -171,7 +172,7 @@ pub(super) fn of_other(s: &Stmt, each: &mut EachView<'_>) -> Result<(), Broken> 
 }
 
 /// Visits the accesses of an item that contains no items and is no loop.
-pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), Broken> {
+pub(crate) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), Broken> {
     let mut at = |domain: Domain, view: View, len: usize, write: bool| {
         f(Touch {
             view,
@@ -183,7 +184,7 @@ pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), 
     };
     match item {
         Item::Pack(w) if !plan.weights.is_valid(*w) => {
-            super::broken(8, format!("there is no {w} to pack"))
+            broken(8, format!("there is no {w} to pack"))
         }
         Item::Pack(w) => weight(plan, *w, f),
         Item::Product { domain, product: p } => {

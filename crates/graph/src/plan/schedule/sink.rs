@@ -1,0 +1,196 @@
+//! Lane loops of a body move to later ones, as a whole or value by value, where that saves arrays.
+//!
+//! A body's lane loops do all that they can as early as they can: a state is scaled beside others, stored, and loaded again
+//! once the product that is added to it is there. If what a value is computed from is stored anyway, the later lane loop
+//! loads that instead. And if nothing in between needs what a lane loop computes, it and the next one of its length are one.
+
+use retrograd_tape::{Domain, Op, Value};
+use rustc_hash::FxHashMap as HashMap;
+
+use super::{Atom, Draft};
+use crate::plan::build::{Classified, LoweringKind};
+use crate::work;
+
+/// Most values that move together, and most atoms of a lane loop that takes some in.
+const MOST: usize = 8;
+const MOST_ATOMS: usize = 256;
+
+struct Sink<'f, 'g> {
+    f: &'f Classified<'g>,
+    /// The statement that computes each value of the body; of a concatenation, the first that stores a part.
+    at: HashMap<Value, usize>,
+}
+
+/// Moves what should, and drops lane loops that nothing is left in.
+pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
+    let mut s = Sink {
+        f,
+        at: HashMap::default(),
+    };
+    for (i, draft) in drafts.iter().enumerate() {
+        match draft {
+            Draft::Region(_, atoms) => {
+                for atom in atoms {
+                    if let Atom::Value(v) | Atom::Part(v, _) = *atom {
+                        s.at.entry(v).or_insert(i);
+                    }
+                }
+            }
+            &Draft::Node(v) => {
+                s.at.insert(v, i);
+            }
+        }
+    }
+    // The next lane loop of each length.
+    let mut next: HashMap<usize, usize> = HashMap::default();
+    for i in (0..drafts.len()).rev() {
+        let Draft::Region(lanes, atoms) = &drafts[i] else {
+            continue;
+        };
+        let (lanes, atoms) = (*lanes, atoms.clone());
+        if let Some(&to) = next.get(&lanes)
+            && s.goes_as_a_whole(&atoms, (i, to))
+            && take_in(&mut drafts[to], &atoms)
+        {
+            if let Draft::Region(_, atoms) = &mut drafts[i] {
+                atoms.clear();
+            }
+            // A concatenation may have other parts before these.
+            s.at.extend(atoms.iter().filter_map(value).map(|v| (v, to)));
+            continue;
+        }
+        next.insert(lanes, i);
+        for v in atoms.iter().rev().filter_map(value) {
+            let Some((to, moved)) = s.moved(v, i) else {
+                continue;
+            };
+            let atoms: Vec<Atom> = moved.iter().map(|&v| Atom::Value(v)).collect();
+            let fits = matches!(&drafts[to], Draft::Region(n, _) if *n == lanes);
+            if !fits || !take_in(&mut drafts[to], &atoms) {
+                continue;
+            }
+            if let Draft::Region(_, atoms) = &mut drafts[i] {
+                atoms.retain(|a| !value(a).is_some_and(|v| moved.contains(&v)));
+            }
+            s.at.extend(moved.into_iter().map(|v| (v, to)));
+        }
+    }
+    drafts.retain(|d| !matches!(d, Draft::Region(_, atoms) if atoms.is_empty()));
+}
+
+/// Puts atoms in front of a lane loop's, unless these would be too many.
+fn take_in(to: &mut Draft, more: &[Atom]) -> bool {
+    let Draft::Region(_, atoms) = to else {
+        return false;
+    };
+    let fits = atoms.len() + more.len() <= MOST_ATOMS;
+    if fits {
+        atoms.splice(0..0, more.iter().cloned());
+    }
+    fits
+}
+
+fn value(atom: &Atom) -> Option<Value> {
+    match *atom {
+        Atom::Value(v) => Some(v),
+        Atom::Part(..) | Atom::Fill(_) => None,
+    }
+}
+
+impl Sink<'_, '_> {
+    /// Whether lane loop `i`, which has these atoms, can be done with the next one of its length.
+    fn goes_as_a_whole(&self, atoms: &[Atom], (i, to): (usize, usize)) -> bool {
+        let f = self.f;
+        let between = |x: Value| self.at.get(&x).is_some_and(|&at| i < at && at < to);
+        atoms.iter().all(|atom| {
+            let (Atom::Value(v) | Atom::Part(v, _)) = *atom else {
+                return false;
+            };
+            let whole = f.lowering(v) == LoweringKind::Lane;
+            let readers = f.readers(v);
+            work::note(readers.len() + 1);
+            let later = readers.iter().all(|&(u, elsewhere)| match self.at.get(&u) {
+                // Another loop's.
+                None => f.class(u) != f.class(v) || elsewhere,
+                Some(&at) => {
+                    elsewhere || at > to || at == i || at == to && whole && f.reads_whole(u, v)
+                }
+            });
+            // A state is stored in its own place only after all have read it.
+            let early = (f.reads(v).iter()).all(|s| !s.elsewhere || !between(s.value));
+            later && early && !f.parts(v).iter().any(|&p| p != v)
+        })
+    }
+
+    /// The first lane loop that reads `v` of lane loop `i`, and the values that move there, operands first, if that saves
+    /// storing `v` and costs at most loading one other array instead of it.
+    fn moved(&self, v: Value, i: usize) -> Option<(usize, Vec<Value>)> {
+        let to = self.first_reader(v, i)?;
+        let mut moved = Vec::new();
+        let loads = self.loads(v, (i, to), &mut moved)?;
+        (loads <= 1).then_some((to, moved))
+    }
+
+    /// The first lane loop that reads `v` of lane loop `i`, if later ones of the same body do alone.
+    fn first_reader(&self, v: Value, i: usize) -> Option<usize> {
+        let f = self.f;
+        if f.lowering(v) != LoweringKind::Lane || f.g.is_output(v) || self.at.get(&v) != Some(&i) {
+            return None;
+        }
+        let mut first = usize::MAX;
+        for (u, elsewhere) in f.readers(v) {
+            work::note(1);
+            let at = *self.at.get(&u)?;
+            if elsewhere || at <= i || !f.reads_whole(u, v) {
+                return None;
+            }
+            first = first.min(at);
+        }
+        (first != usize::MAX).then_some(first)
+    }
+
+    /// The arrays of all lanes that lane loop `to` would load in addition if it computed `v` of lane loop `from`; what moves
+    /// with it is added to `moved`. `None` if something would have to be stored for it.
+    fn loads(&self, v: Value, (from, to): (usize, usize), moved: &mut Vec<Value>) -> Option<usize> {
+        let f = self.f;
+        let mut loads = 0;
+        for s in f.reads(v) {
+            work::note(1);
+            let x = s.value;
+            let given = matches!(f.g.op_of(x), Op::Constant { .. } | Op::Zeros(_));
+            if given || moved.contains(&x) || f.len(x) < f.len(v) {
+                continue;
+            }
+            if s.elsewhere && self.at.get(&x).is_some_and(|&at| from < at && at < to) {
+                // A state is stored in its own place only after all have read it.
+                return None;
+            }
+            if !self.is_inside(x, from) || s.elsewhere || self.is_stored(x, from) {
+                loads += usize::from(!self.is_loaded(x, to));
+            } else if moved.len() + 1 < MOST && f.readers(x).iter().all(|&(u, _)| u == v) {
+                loads += self.loads(x, (from, to), moved)?;
+            } else {
+                return None;
+            }
+        }
+        moved.push(v);
+        Some(loads)
+    }
+
+    /// Whether lane loop `i` computes `x`, number by number.
+    fn is_inside(&self, x: Value, i: usize) -> bool {
+        self.at.get(&x) == Some(&i) && self.f.lowering(x) == LoweringKind::Lane
+    }
+
+    /// Whether `x` of lane loop `i` has an array anyway.
+    fn is_stored(&self, x: Value, i: usize) -> bool {
+        let f = self.f;
+        let here = |&(u, elsewhere): &(Value, bool)| !elsewhere && self.at.get(&u) == Some(&i);
+        f.g.is_output(x) || f.domain(x) != Domain::Step || !f.readers(x).iter().all(here)
+    }
+
+    /// Whether lane loop `i` reads `x` already.
+    fn is_loaded(&self, x: Value, i: usize) -> bool {
+        (self.f.readers(x).iter()).any(|&(u, elsewhere)| !elsewhere && self.at.get(&u) == Some(&i))
+    }
+}
