@@ -3,8 +3,9 @@
 //! A value that crosses from one recurrence to another is stored for all steps. If it is an element-wise op of values
 //! that are stored anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers per unit and step cross
 //! instead of 7. Likewise what is computed for all steps at once and read by the backward step again, as a normalised
-//! x is: its distance from the mean and the reciprocal of the deviation are kept for other derivatives. (The standard
-//! form of rematerialisation: nodes are copied to the reader's side of a cut.)
+//! x is: its distance from the mean and the reciprocal of the deviation are kept for other derivatives. The arithmetic
+//! that makes an operand from what is stored is copied too: what a delta rule leaves of a state, S - u kᵀ, is made from the
+//! state and two vectors. (The standard form of rematerialisation: nodes are copied to the reader's side of a cut.)
 
 use retrograd_tape::{Domain, Map, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};

@@ -81,6 +81,13 @@ impl Plan {
             write!(f, ", {} steps per iteration", l.unroll)?;
         }
         writeln!(f)?;
+        if !l.scratch.is_empty() {
+            let names = l
+                .scratch
+                .iter()
+                .map(|&u| Show(self, View::of(u)).to_string());
+            writeln!(f, "    scratch {}", names.collect::<Vec<_>>().join(", "))?;
+        }
         if let Innermost::Time(carried) = &l.inner {
             for Carried { load, from } in carried {
                 writeln!(f, "    {load} carries {from} of the step before")?;

@@ -113,13 +113,22 @@ impl Sink<'_, '_> {
                 // Another loop's.
                 None => f.class(u) != f.class(v) || elsewhere,
                 Some(&at) => {
-                    elsewhere || at > to || at == i || at == to && whole && f.reads_whole(u, v)
+                    elsewhere
+                        || at > to
+                        || at == i
+                        || at == to && whole && self.reads_nothing_else(u, v)
                 }
             });
             // A state is stored in its own place only after all have read it.
             let early = (f.reads(v).iter()).all(|s| !s.elsewhere || !between(s.value));
             later && early && !f.parts(v).iter().any(|&p| p != v)
         })
+    }
+
+    /// Whether `u` reads `v` number for number only, so that one lane loop can compute both.
+    fn reads_nothing_else(&self, u: Value, v: Value) -> bool {
+        let reads = self.f.reads(u);
+        reads.iter().filter(|s| s.value == v).all(|s| s.whole)
     }
 
     /// The first lane loop that reads `v` of lane loop `i`, and the values that move there, operands first, if that saves
@@ -141,7 +150,7 @@ impl Sink<'_, '_> {
         for (u, elsewhere) in f.readers(v) {
             work::note(1);
             let at = *self.at.get(&u)?;
-            if elsewhere || at <= i || !f.reads_whole(u, v) {
+            if elsewhere || at <= i || !self.reads_nothing_else(u, v) {
                 return None;
             }
             first = first.min(at);
