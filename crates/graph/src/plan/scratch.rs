@@ -16,7 +16,8 @@ use retrograd_tape::Domain;
 pub(crate) fn scratch(plan: &mut Plan) {
     let mut others: EntitySet<BufferId> = EntitySet::new();
     for (u, x) in &plan.buffers {
-        if x.storage != Storage::Workspace || (x.front, x.back) != (0, 0) {
+        let bordered = (x.front, x.back) != (0, 0);
+        if x.storage != Storage::Workspace || x.domain == Domain::Once || bordered {
             others.insert(u);
         }
     }

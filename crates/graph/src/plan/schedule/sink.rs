@@ -17,8 +17,18 @@ const MOST_ATOMS: usize = 256;
 
 struct Sink<'f, 'g> {
     f: &'f Classified<'g>,
-    /// The statement that computes each value of the body; of a concatenation, the first that stores a part.
+    /// The statement that computes each value of the body.
     at: HashMap<Value, usize>,
+    /// The one that stores each part of a concatenation.
+    parts: HashMap<(Value, usize), usize>,
+}
+
+/// Who reads a value.
+struct Readers {
+    /// Statements of the body that read it at their own step, and whether they read it number for number.
+    here: Vec<(usize, bool)>,
+    /// Whether there are others.
+    elsewhere: bool,
 }
 
 /// Moves what should, and drops lane loops that nothing is left in.
@@ -26,15 +36,12 @@ pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
     let mut s = Sink {
         f,
         at: HashMap::default(),
+        parts: HashMap::default(),
     };
     for (i, draft) in drafts.iter().enumerate() {
         match draft {
             Draft::Region(_, atoms) => {
-                for atom in atoms {
-                    if let Atom::Value(v) | Atom::Part(v, _) = *atom {
-                        s.at.entry(v).or_insert(i);
-                    }
-                }
+                atoms.iter().for_each(|atom| s.is_in(atom, i));
             }
             &Draft::Node(v) => {
                 s.at.insert(v, i);
@@ -55,8 +62,7 @@ pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
             if let Draft::Region(_, atoms) = &mut drafts[i] {
                 atoms.clear();
             }
-            // A concatenation may have other parts before these.
-            s.at.extend(atoms.iter().filter_map(value).map(|v| (v, to)));
+            atoms.iter().for_each(|atom| s.is_in(atom, to));
             continue;
         }
         next.insert(lanes, i);
@@ -98,37 +104,67 @@ fn value(atom: &Atom) -> Option<Value> {
 }
 
 impl Sink<'_, '_> {
+    /// Notes the statement of an atom.
+    fn is_in(&mut self, atom: &Atom, i: usize) {
+        match *atom {
+            Atom::Value(v) => {
+                self.at.insert(v, i);
+            }
+            Atom::Part(whole, k) => {
+                self.parts.insert((whole, k), i);
+            }
+            Atom::Fill(_) => {}
+        }
+    }
+
+    /// Who reads `v`; `None` if some reader's place is not known.
+    fn readers(&self, v: Value) -> Option<Readers> {
+        let f = self.f;
+        let mut all = Readers {
+            here: Vec::new(),
+            elsewhere: f.g.is_output(v),
+        };
+        for (u, elsewhere) in f.readers(v) {
+            work::note(1);
+            if elsewhere || f.class(u) != f.class(v) {
+                all.elsewhere = true;
+            } else if f.lowering(u) == LoweringKind::Concat {
+                for (k, &x) in f.g.operands(u).iter().enumerate() {
+                    let s = f.source(x);
+                    if f.last(s.value) == v {
+                        all.here.push((*self.parts.get(&(u, k))?, s.whole));
+                    }
+                }
+            } else {
+                let at = *self.at.get(&u)?;
+                let mut reads = f.reads(u);
+                reads.retain(|s| s.value == v);
+                all.here.extend(reads.iter().map(|s| (at, s.whole)));
+            }
+        }
+        Some(all)
+    }
+
     /// Whether lane loop `i`, which has these atoms, can be done with the next one of its length.
     fn goes_as_a_whole(&self, atoms: &[Atom], (i, to): (usize, usize)) -> bool {
         let f = self.f;
         let between = |x: Value| self.at.get(&x).is_some_and(|&at| i < at && at < to);
         atoms.iter().all(|atom| {
-            let (Atom::Value(v) | Atom::Part(v, _)) = *atom else {
+            let (v, lane_wise) = match *atom {
+                Atom::Value(v) => (v, f.lowering(v) == LoweringKind::Lane),
+                Atom::Part(whole, _) => (whole, false),
+                Atom::Fill(_) => return false,
+            };
+            let Some(readers) = self.readers(v) else {
                 return false;
             };
-            let whole = f.lowering(v) == LoweringKind::Lane;
-            let readers = f.readers(v);
-            work::note(readers.len() + 1);
-            let later = readers.iter().all(|&(u, elsewhere)| match self.at.get(&u) {
-                // Another loop's.
-                None => f.class(u) != f.class(v) || elsewhere,
-                Some(&at) => {
-                    elsewhere
-                        || at > to
-                        || at == i
-                        || at == to && whole && self.reads_nothing_else(u, v)
-                }
-            });
+            let later = |&(at, whole): &(usize, bool)| {
+                at > to || at == i || at == to && whole && lane_wise
+            };
             // A state is stored in its own place only after all have read it.
             let early = (f.reads(v).iter()).all(|s| !s.elsewhere || !between(s.value));
-            later && early && !f.parts(v).iter().any(|&p| p != v)
+            readers.here.iter().all(later) && early && !f.parts(v).iter().any(|&p| p != v)
         })
-    }
-
-    /// Whether `u` reads `v` number for number only, so that one lane loop can compute both.
-    fn reads_nothing_else(&self, u: Value, v: Value) -> bool {
-        let reads = self.f.reads(u);
-        reads.iter().filter(|s| s.value == v).all(|s| s.whole)
     }
 
     /// The first lane loop that reads `v` of lane loop `i`, and the values that move there, operands first, if that saves
@@ -146,16 +182,12 @@ impl Sink<'_, '_> {
         if f.lowering(v) != LoweringKind::Lane || f.g.is_output(v) || self.at.get(&v) != Some(&i) {
             return None;
         }
-        let mut first = usize::MAX;
-        for (u, elsewhere) in f.readers(v) {
-            work::note(1);
-            let at = *self.at.get(&u)?;
-            if elsewhere || at <= i || !self.reads_nothing_else(u, v) {
-                return None;
-            }
-            first = first.min(at);
+        let readers = self.readers(v)?;
+        let later = |&(at, whole): &(usize, bool)| at > i && whole;
+        if readers.elsewhere || !readers.here.iter().all(later) {
+            return None;
         }
-        (first != usize::MAX).then_some(first)
+        readers.here.iter().map(|r| r.0).min()
     }
 
     /// The arrays of all lanes that lane loop `to` would load in addition if it computed `v` of lane loop `from`; what moves
