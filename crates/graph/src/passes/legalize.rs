@@ -163,14 +163,19 @@ fn repeated(g: &mut Graph, x: Value, to: Shape) -> Value {
     g.op(Op::Outer { to: domain }, &pair)
 }
 
+/// Numbers of a row of an outer product that its readers make themselves: whole vectors of 64 bytes, and no more of them than
+/// the second back end holds.
+const ROW_OF_OUTER: std::ops::RangeInclusive<usize> = 16..=256;
+
 /// True for an outer product of a point's own vectors that element-wise work alone reads, and whose rows are whole vectors:
-/// the loop that reads it repeats the vectors, and no array holds their product.
+/// the loop that reads it repeats the vectors, and their product needs no array for that.
 fn is_element_wise_outer(g: &Graph, v: Value) -> bool {
     let reads = |u: Value| matches!(g.op_of(u), Op::Map(_) | Op::Reduce(_) | Op::Dot);
     let (rows, columns) = g.node(v).ty.shape.as_matrix();
     !sums_over_points(g, v)
         && rows > 1
-        && columns.is_multiple_of(ROW)
+        && ROW_OF_OUTER.contains(&columns)
+        && columns.is_multiple_of(*ROW_OF_OUTER.start())
         && !g.is_output(v)
         && g.users(v).all(reads)
 }

@@ -90,29 +90,33 @@ const MOST_COPIED: usize = 4;
 /// arithmetic that makes it is copied too. `None` if there is no such way that reads no more than storing `v` moves.
 fn recipe(g: &Graph, v: Value, kept: impl Fn(Value) -> bool) -> Option<Vec<Value>> {
     let (mut copied, mut read) = (Vec::new(), HashSet::default());
-    let found = follow(g, v, &kept, &mut copied, &mut read);
+    let found = follow(g, v, &kept, &mut { MOST_COPIED }, &mut copied, &mut read);
     // Storing and loading it moves as much as loading two others.
     (found && (copied.len() == 1 || read.len() <= 2)).then_some(copied)
 }
 
 /// Adds `v` to the nodes to copy after those that it needs, and what is as long as it to what these read; false if some
-/// operand can be neither read nor copied.
+/// operand can be neither read nor copied, or if nodes are not `left` for all.
 fn follow(
     g: &Graph,
     v: Value,
     kept: &impl Fn(Value) -> bool,
+    left: &mut usize,
     copied: &mut Vec<Value>,
     read: &mut HashSet<Value>,
 ) -> bool {
+    if *left == 0 {
+        return false;
+    }
+    *left -= 1;
     for x in g.operands(v) {
-        let copy = |m| is_arithmetic(m) && copied.len() + 1 < MOST_COPIED;
         match *g.op_of(x) {
             _ if copied.contains(&x) => {}
             Op::Broadcast(_) | Op::Constant { .. } if kept(x) => {}
             _ if kept(x) => {
                 read.insert(x);
             }
-            Op::Map(m) if copy(m) && follow(g, x, kept, copied, read) => {}
+            Op::Map(m) if is_arithmetic(m) && follow(g, x, kept, left, copied, read) => {}
             _ => return false,
         }
     }

@@ -421,7 +421,9 @@ fn add_concats(g: &mut Graph, a: Value, b: Value) -> Option<Value> {
         spans
     };
     let (xs, ys) = (spans(g, a), spans(g, b));
-    let cut = is_worth_cutting(g, axis, &xs, &ys);
+    let is_delay = |v: Value| matches!(g.op_of(v), Op::Delay(_));
+    // A state that is put together from pieces cannot stay in registers.
+    let cut = !is_delay(a) && !is_delay(b) && is_worth_cutting(g, axis, &xs, &ys);
     let (mut i, mut j) = (0, 0);
     let mut at = 0;
     let mut parts = Vec::new();
@@ -470,6 +472,7 @@ fn is_worth_cutting(g: &Graph, axis: usize, xs: &[Span], ys: &[Span]) -> bool {
     if axis != 0 || !xs.iter().chain(ys).any(zero) {
         return false;
     }
+    let row = xs.first().map_or(1, |s| g.ty(s.2).shape.len() / s.1.max(1));
     let mut ends: Vec<usize> = xs.iter().chain(ys).map(|s| s.0 + s.1).collect();
     ends.sort_unstable();
     ends.dedup();
@@ -477,7 +480,7 @@ fn is_worth_cutting(g: &Graph, axis: usize, xs: &[Span], ys: &[Span]) -> bool {
     ends.len() <= MOST_PIECES
         && ends.iter().all(|&end| {
             let n = end - std::mem::replace(&mut from, end);
-            n >= LEAST_PIECE
+            n * row >= LEAST_PIECE
         })
 }
 

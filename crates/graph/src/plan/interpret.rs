@@ -459,6 +459,12 @@ impl<T: Real> PlanRun<'_, T> {
             for stmt in &l.body {
                 step.iter().for_each(|&p| self.stmt(stmt, p));
             }
+            // What no other point and no other loop reads may be gone by then.
+            for &u in &l.scratch {
+                for i in 0..self.plan.buffers[u].len {
+                    (step.iter()).for_each(|&p| self.put(View::of(u), p, i, T::NAN));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Identities of ops along axes.
 
-use retrograd_tape::{Algebra, Map, Op, Permutation, Reduction, Shape, Value};
+use retrograd_tape::{Algebra, Domain, Map, Op, Permutation, Reduction, Shape, Value};
 
 use super::{apply, constant, repeats_one, reshaped};
 use crate::graph::Graph;
@@ -66,8 +66,8 @@ pub(super) fn transpose(g: &mut Graph, order: Permutation, x: Value) -> Option<V
     }
 }
 
-/// A product with a transposed matrix is the other product with the matrix, and one with -M is the negative of that with M,
-/// so that not both have to be stored.
+/// A product with a transposed matrix is the other product with the matrix, and one with -M, if M is a point's own, is the
+/// negative of that with M, so that not both have to be stored.
 pub(super) fn matvec(g: &mut Graph, transposed: bool, xs: &[Value]) -> Option<Value> {
     let product = Op::MatVec { transposed };
     match *g.op_of(xs[0]) {
@@ -76,7 +76,7 @@ pub(super) fn matvec(g: &mut Graph, transposed: bool, xs: &[Value]) -> Option<Va
             let inner = g.operands(xs[0])[0];
             Some(g.op(Op::MatVec { transposed }, &[inner, xs[1]]))
         }
-        Op::Map(Map::Neg) => {
+        Op::Map(Map::Neg) if g.ty(xs[0]).domain != Domain::Once => {
             let inner = g.operands(xs[0])[0];
             let positive = g.op(product, &[inner, xs[1]]);
             Some(g.map1(Map::Neg, positive))

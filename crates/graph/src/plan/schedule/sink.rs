@@ -1,8 +1,9 @@
-//! Lane loops of a body move to later ones, as a whole or value by value, where that saves arrays.
+//! Lane loops of a body, or values of them, move down to later ones.
 //!
 //! A body's lane loops do all that they can as early as they can: a state is scaled beside others, stored, and loaded again
-//! once the product that is added to it is there. If what a value is computed from is stored anyway, the later lane loop
-//! loads that instead. And if nothing in between needs what a lane loop computes, it and the next one of its length are one.
+//! once the product that is added to it is there. If what a value is computed from is stored anyway, the first lane loop that
+//! reads it computes it. And if nothing in between needs what a lane loop computes, it and the next one of its length are
+//! one.
 
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
@@ -11,9 +12,12 @@ use super::{Atom, Draft};
 use crate::plan::build::{Classified, LoweringKind};
 use crate::work;
 
-/// Most values that move together, and most atoms of a lane loop that takes some in.
-const MOST: usize = 8;
+/// Most values, one read by the next, that move together.
+const DEEP: usize = 8;
+/// Most atoms of a lane loop that takes some in.
 const MOST_ATOMS: usize = 256;
+/// Readers of a value beyond which it is not asked where they are.
+const MANY: usize = 256;
 
 struct Sink<'f, 'g> {
     f: &'f Classified<'g>,
@@ -158,21 +162,20 @@ impl Sink<'_, '_> {
             let Some(readers) = self.readers(v) else {
                 return false;
             };
-            let later = |&(at, whole): &(usize, bool)| {
-                at > to || at == i || at == to && whole && lane_wise
-            };
+            let later =
+                |&(at, whole): &(usize, bool)| at > to || at == i || at == to && whole && lane_wise;
             // A state is stored in its own place only after all have read it.
             let early = (f.reads(v).iter()).all(|s| !s.elsewhere || !between(s.value));
             readers.here.iter().all(later) && early && !f.parts(v).iter().any(|&p| p != v)
         })
     }
 
-    /// The first lane loop that reads `v` of lane loop `i`, and the values that move there, operands first, if that saves
-    /// storing `v` and costs at most loading one other array instead of it.
+    /// The first lane loop that reads `v` of lane loop `i`, and the values that move there, operands first, if that loads at
+    /// most one other array instead of `v`, which it need not store for that lane loop.
     fn moved(&self, v: Value, i: usize) -> Option<(usize, Vec<Value>)> {
         let to = self.first_reader(v, i)?;
         let mut moved = Vec::new();
-        let loads = self.loads(v, (i, to), &mut moved)?;
+        let loads = self.loads(v, (i, to), DEEP, &mut moved)?;
         (loads <= 1).then_some((to, moved))
     }
 
@@ -192,24 +195,30 @@ impl Sink<'_, '_> {
 
     /// The arrays of all lanes that lane loop `to` would load in addition if it computed `v` of lane loop `from`; what moves
     /// with it is added to `moved`. `None` if something would have to be stored for it.
-    fn loads(&self, v: Value, (from, to): (usize, usize), moved: &mut Vec<Value>) -> Option<usize> {
+    fn loads(
+        &self,
+        v: Value,
+        (from, to): (usize, usize),
+        deep: usize,
+        moved: &mut Vec<Value>,
+    ) -> Option<usize> {
         let f = self.f;
         let mut loads = 0;
         for s in f.reads(v) {
             work::note(1);
             let x = s.value;
-            let given = matches!(f.g.op_of(x), Op::Constant { .. } | Op::Zeros(_));
-            if given || moved.contains(&x) || f.len(x) < f.len(v) {
-                continue;
-            }
             if s.elsewhere && self.at.get(&x).is_some_and(|&at| from < at && at < to) {
                 // A state is stored in its own place only after all have read it.
                 return None;
             }
+            let given = matches!(f.g.op_of(x), Op::Constant { .. } | Op::Zeros(_));
+            if given || moved.contains(&x) || f.len(x) < f.len(v) {
+                continue;
+            }
             if !self.is_inside(x, from) || s.elsewhere || self.is_stored(x, from) {
                 loads += usize::from(!self.is_loaded(x, to));
-            } else if moved.len() + 1 < MOST && f.readers(x).iter().all(|&(u, _)| u == v) {
-                loads += self.loads(x, (from, to), moved)?;
+            } else if deep > 0 && f.readers(x).iter().all(|&(u, _)| u == v) {
+                loads += self.loads(x, (from, to), deep - 1, moved)?;
             } else {
                 return None;
             }
@@ -232,6 +241,8 @@ impl Sink<'_, '_> {
 
     /// Whether lane loop `i` reads `x` already.
     fn is_loaded(&self, x: Value, i: usize) -> bool {
-        (self.f.readers(x).iter()).any(|&(u, elsewhere)| !elsewhere && self.at.get(&u) == Some(&i))
+        let here = |&(u, elsewhere): &(Value, bool)| !elsewhere && self.at.get(&u) == Some(&i);
+        // Whoever asked them all for each of them would take longer than a load is worth.
+        self.f.g.users(x).nth(MANY).is_none() && self.f.readers(x).iter().any(here)
     }
 }
