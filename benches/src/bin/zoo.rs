@@ -7,18 +7,20 @@
 //! A cell whose work is products with weights is measured by its time per multiply-add of those products, the LSTM's being 1. A
 //! cell with few of them for each number of its state (a matrix memory) is measured against what its products would take at the
 //! LSTM's rate, and its state at the rate at which the machine reads memory: a step reads and writes it, and the backward step
-//! reads it, and reads and writes its adjoint. All cells are measured in turns, several times, each with the LSTM right after it;
-//! of both, the least of as many times counts, because the speed of a shared machine changes within minutes.
+//! reads it, and reads and writes its adjoint. All cells are measured in turns, several times, each with the LSTM right after it
+//! for as long, and with the rate of memory if it is measured by its state: the least times and the greatest rate of those
+//! moments count, because the speed of a shared machine changes within minutes.
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use retrograd::{Cell, Extent, zoo};
 use retrograd_bench::engine::{JitEngine, Portion, Steps};
 use retrograd_bench::measure::times;
-use retrograd_bench::peak::Rates;
+use retrograd_bench::peak::{isa, peak_gflops, read_gbs};
 use retrograd_bench::shape::HxBxT;
 use retrograd_bench::work::StepArrays;
 use retrograd_bench::{cells, flops};
@@ -50,7 +52,6 @@ struct Measurements {
     steps: usize,
     isa: &'static str,
     peak_gflops: f64,
-    read_memory_gbs: f64,
     cells: Vec<Measured>,
 }
 
@@ -65,6 +66,8 @@ struct Measured {
     min_ms: f64,
     /// Of the standard LSTM's, measured in turns with it.
     lstm_ms: f64,
+    /// GB/s read from memory, measured in turns with it if it is measured by its state.
+    read_memory_gbs: Option<f64>,
     /// Multiply-adds with weights, forward and backward.
     multiply_adds: f64,
     /// Bytes of state that a step and its backward step move.
@@ -79,9 +82,11 @@ const PRODUCTS: f64 = 64.0;
 /// Times in turns.
 const ROUNDS: usize = 8;
 
+/// Bytes of an array that no cache holds.
+const BEYOND_CACHES: usize = 256 << 20;
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let rates = Rates::measure(1);
     let HxBxT {
         hidden,
         rows,
@@ -90,21 +95,28 @@ fn main() -> Result<()> {
     let wanted =
         |e: &&zoo::Entry| arguments.cell.is_empty() || arguments.cell.iter().any(|c| c == e.name);
     let entries: Vec<&zoo::Entry> = zoo::ENTRIES.iter().filter(wanted).collect();
+    let work = entries.iter().map(|e| Work::of(e, arguments.shape));
+    let work = work.collect::<Result<Vec<Work>>>()?;
     // The cell's own, and the LSTM's beside it.
     let mut least = vec![[f64::MAX; 2]; entries.len()];
+    let mut read = vec![None; entries.len()];
     for _ in 0..ROUNDS {
-        for (entry, least) in entries.iter().zip(&mut least) {
+        for (k, entry) in entries.iter().enumerate() {
             let secs = arguments.secs / ROUNDS as f64;
-            for (name, least) in [entry.name, "lstm"].iter().zip(least) {
+            for (name, least) in [entry.name, "lstm"].iter().zip(&mut least[k]) {
                 let mut load =
                     Load::new(name, arguments.shape).with_context(|| format!("the cell {name}"))?;
                 *least = least.min(load.least(secs));
             }
+            if work[k].is_by_state() {
+                let now = read_gbs(1, BEYOND_CACHES, Duration::from_millis(100));
+                read[k] = Some(now.max(read[k].unwrap_or(0.0)));
+            }
         }
     }
     let mut measured = Vec::new();
-    for (entry, least) in entries.iter().zip(least) {
-        let found = measured_as(entry, arguments.shape, least, &rates)?;
+    for (k, entry) in entries.iter().enumerate() {
+        let found = measured_as(entry, &work[k], least[k], read[k])?;
         eprintln!("{} {:.2}", found.name, found.ratio);
         measured.push(found);
     }
@@ -112,9 +124,8 @@ fn main() -> Result<()> {
         hidden,
         rows,
         steps,
-        isa: rates.isa,
-        peak_gflops: rates.peak_gflops,
-        read_memory_gbs: rates.read_memory_gbs,
+        isa: isa(),
+        peak_gflops: peak_gflops(1, Duration::from_millis(300)),
         cells: measured,
     };
     let text = serde_json::to_string_pretty(&file)? + "\n";
@@ -149,39 +160,56 @@ impl Load {
     }
 }
 
+/// What a cell's training step has to do.
+struct Work {
+    parameters: usize,
+    /// Multiply-adds with weights, and those of the LSTM.
+    multiply_adds: [f64; 2],
+    /// Numbers of state of all points.
+    numbers: f64,
+}
+
+impl Work {
+    fn of(entry: &zoo::Entry, shape: HxBxT) -> Result<Work> {
+        let extent = Extent::steps(shape.steps).rows(shape.rows);
+        let lstm = zoo::find("lstm").context("there is no LSTM")?;
+        let cells = [entry, lstm].map(|e| cells::bare(e, shape.hidden));
+        let [own, lstm] = cells;
+        let (own, lstm) = (own?, lstm?);
+        let multiply_adds = [&own, &lstm].map(|c| flops::of_weights(c.tape(), extent) / 2.0);
+        Ok(Work {
+            parameters: own.parameter_count(),
+            multiply_adds,
+            numbers: (state_numbers(&own) * shape.steps * shape.rows) as f64,
+        })
+    }
+
+    fn is_by_state(&self) -> bool {
+        self.multiply_adds[0] / 3.0 / self.numbers < PRODUCTS
+    }
+}
+
 /// What the least times of a cell and of the LSTM mean.
 fn measured_as(
     entry: &zoo::Entry,
-    shape: HxBxT,
+    work: &Work,
     [min_ms, lstm_ms]: [f64; 2],
-    rates: &Rates,
+    read_memory_gbs: Option<f64>,
 ) -> Result<Measured> {
-    let points = shape.steps * shape.rows;
-    let lstm = zoo::find("lstm").context("there is no LSTM")?;
-    let (own, lstm) = (
-        cells::bare(entry, shape.hidden)?,
-        cells::bare(lstm, shape.hidden)?,
-    );
-    let extent = Extent::steps(shape.steps).rows(shape.rows);
-    let multiply_adds = |cell: &Cell| flops::of_weights(cell.tape(), extent) / 2.0;
-    let numbers = state_numbers(&own) as f64;
-    let state_bytes = numbers * (5 * size_of::<f32>() * points) as f64;
-    let products = multiply_adds(&own);
-    let at_rate = products * lstm_ms / multiply_adds(&lstm);
-    let by = match products / 3.0 / points as f64 / numbers < PRODUCTS {
-        true => "state",
-        false => "products",
-    };
-    let expected = match by {
-        "state" => at_rate + state_bytes / rates.read_memory_gbs / 1e6,
-        _ => at_rate,
+    let state_bytes = work.numbers * (5 * size_of::<f32>()) as f64;
+    let [products, of_lstm] = work.multiply_adds;
+    let at_rate = products * lstm_ms / of_lstm;
+    let (by, expected) = match read_memory_gbs {
+        Some(rate) => ("state", at_rate + state_bytes / rate / 1e6),
+        None => ("products", at_rate),
     };
     Ok(Measured {
         name: entry.name.to_owned(),
-        parameters: own.parameter_count(),
+        parameters: work.parameters,
         by,
         min_ms,
         lstm_ms,
+        read_memory_gbs,
         multiply_adds: products,
         state_bytes,
         ratio: min_ms / expected,
