@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use retrograd::{Cell, zoo};
 use retrograd_explain::{Drawing, Explanation, Where};
+use retrograd_graph::Graph;
 use retrograd_jit::predict::Machine;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{InputRole, OutputRole};
@@ -178,4 +179,25 @@ fn bytes_of_a_part_and_numbers_that_are_kept_are_those_of_the_equations() {
     let forward = Explanation::new(&cell, &Purpose::Forward, Extent { steps: 50, rows: 2 })
         .expect("it compiles");
     assert_eq!(forward.stash(), 0);
+}
+
+/// The drawings of the page of the cells: `BLESS=1 cargo test --release -p retrograd-explain --test explain` writes them.
+#[test]
+fn the_page_of_the_cells_has_their_drawings() {
+    let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/img/cells");
+    let bless = std::env::var_os("BLESS").is_some();
+    if bless {
+        std::fs::create_dir_all(&images).expect("the directory can be made");
+    }
+    for entry in zoo::ENTRIES {
+        let cell = entry.parsed().and_then(|text| text.cell(&[]));
+        let cell = cell.expect("every file of the zoo is right");
+        let drawing = Drawing::of(&Graph::from_tape(cell.tape())).titled(entry.name.to_owned());
+        let path = images.join(entry.name).with_extension("svg");
+        if bless {
+            std::fs::write(&path, drawing.svg()).expect("it can be written");
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == drawing.svg(), "{} is not drawn so", path.display());
+    }
 }

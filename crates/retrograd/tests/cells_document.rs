@@ -63,7 +63,9 @@ const HEAD: &str = "# The cells of the zoo
 
 `use NAME` in a cell file makes one of them a layer, `--cell NAME` trains, checks and explains it on the command line, and
 `zoo::find(\"NAME\")` finds it in the library. `cargo run --release -- cells` lists them; `cells show NAME` prints a cell with
-its parameters, `explain --cell NAME` draws it. The files are in `crates/retrograd/cells/`.
+its parameters, `cells show NAME --svg FILE.svg` draws it as below: products, element-wise ops and states (rounded) of a
+step as it is written; `explain --cell NAME --svg` draws what the compiler makes of it. The files are in
+`crates/retrograd/cells/`.
 
 In the equations x is the input, a prime marks a new value (a state without one is that of the step before), ⊙ multiplies
 element by element, σ is the sigmoid, LN layer normalisation, [a, b] a concatenation. Every cell agrees with an independent
@@ -96,11 +98,13 @@ fn section(out: &mut String, entry: &Entry) {
     let sizes: Vec<String> = sizes.collect();
     let _ = write!(
         out,
-        "### `{}`{number}\n\n{}. For {}.\n\n```text\n{}\n```\n\n",
+        "### `{}`{number}\n\n{}. For {}.\n\n```text\n{}\n```\n\n![A step of {}](img/cells/{}.svg)\n\n",
         entry.name,
         entry.description,
         entry.purpose,
-        entry.equations()
+        entry.equations(),
+        entry.name,
+        entry.name
     );
     if !entry.notes().is_empty() {
         let _ = write!(out, "{}\n\n", entry.notes());

@@ -96,6 +96,9 @@ pub(crate) enum CellsCommand {
         cell: &'static retrograd::zoo::Entry,
         #[command(flatten)]
         sizes: SizeArgs,
+        /// Writes a drawing of its step as well, as an SVG image.
+        #[arg(long, value_name = "FILE.svg")]
+        svg: Option<PathBuf>,
     },
 }
 

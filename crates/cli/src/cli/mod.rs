@@ -98,7 +98,9 @@ pub(crate) fn main() -> ExitCode {
         }
         Some(Command::Cells(args)) => match &args.command {
             None => Ok(report::cells()),
-            Some(CellsCommand::Show { cell, sizes }) => report::cell(cell, sizes),
+            Some(CellsCommand::Show { cell, sizes, svg }) => {
+                report::cell(cell, sizes, svg.as_deref())
+            }
         },
         Some(Command::Cell(command)) => cell::run(&command),
         Some(Command::Bench(args)) => bench::run(&args),

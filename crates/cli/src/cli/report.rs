@@ -1,14 +1,18 @@
 //! The results, as text for people and as JSON for programs.
 
 use std::fmt::Write;
+use std::fs;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use retrograd::data::{Note, printable};
 use retrograd::{Engine, zoo};
+use retrograd_explain::Drawing;
+use retrograd_graph::Graph;
 use retrograd_study::baseline::Scores;
 use serde_json::json;
 
@@ -56,12 +60,18 @@ pub(super) fn cells() -> String {
 }
 
 /// One cell of the zoo as a file to begin with: its text below comments that say what it is, and its parameters at these sizes.
+/// A drawing of its step is written to `svg`.
 ///
 /// # Errors
-/// Sizes that it does not have.
-pub(super) fn cell(entry: &zoo::Entry, sizes: &SizeArgs) -> Result<String> {
+/// Sizes that it does not have, a file that cannot be written.
+pub(super) fn cell(entry: &zoo::Entry, sizes: &SizeArgs, svg: Option<&Path>) -> Result<String> {
     let text = entry.parsed()?;
     let cell = text.cell(&sizes.of(&text)?)?;
+    if let Some(path) = svg {
+        let drawing = Drawing::of(&Graph::from_tape(cell.tape())).titled(entry.name.to_owned());
+        fs::write(path, drawing.svg())
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
     let number = entry.number.map(|n| format!(" ({n})")).unwrap_or_default();
     let mut out = format!(
         "{}{number}: {}

@@ -153,6 +153,18 @@ fn cells_show_tells_parameters_and_text() {
     std::fs::write(at.join("mine.cell"), shown).unwrap();
     let again = run(&at, &["explain", "--cell", "mine.cell", "--summary"]);
     assert!(again.status.success(), "{}", text(&again.stderr));
+    let output = run(&at, &["cells", "show", "gru", "--svg", "gru.svg"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let drawn = std::fs::read_to_string(at.join("gru.svg")).unwrap();
+    assert!(
+        drawn.starts_with("<svg") && drawn.contains("tanh"),
+        "{drawn}"
+    );
+    refused(
+        &at,
+        &["cells", "show", "gru", "--svg", "nowhere/gru.svg"],
+        1,
+    );
     let message = refused(&at, &["cells", "show", "gur"], 2);
     assert!(message.contains("did you mean `gru`?"), "{message}");
 }
