@@ -98,7 +98,7 @@ fn section(out: &mut String, entry: &Entry) {
     let sizes: Vec<String> = sizes.collect();
     let _ = write!(
         out,
-        "### `{}`{number}\n\n{}. For {}.\n\n```text\n{}\n```\n\n![A step of {}](img/cells/{}.svg)\n\n",
+        "### `{}`{number}\n\n{}. For {}.\n\n```text\n{}\n```\n\n<details><summary>Drawing</summary>\n\n![A step of {}](img/cells/{}.svg)\n\n</details>\n\n",
         entry.name,
         entry.description,
         entry.purpose,
