@@ -135,7 +135,7 @@ in the standard LSTM's. Of a cell with fewer than 64 of them for each number of 
 its products would take at the LSTM's rate and its state at the rate of memory: a step reads and writes it, and the backward
 step reads it, and reads and writes its adjoint. LSTM and memory are measured in turns with each cell, for as long: the least
 times and the greatest rate of the same moments, on an Intel Xeon that others used, too, so that ratios of two runs differ by
-up to a twentieth.
+up to a tenth.
 
 | cell | parameters | ms a step | measured by | ratio |
 | --- | --- | --- | --- | --- |
