@@ -20,10 +20,10 @@ use clap::Parser;
 use retrograd::{Cell, Extent, zoo};
 use retrograd_bench::engine::{JitEngine, Portion, Steps};
 use retrograd_bench::measure::times;
-use retrograd_bench::peak::{isa, peak_gflops, read_gbs};
 use retrograd_bench::shape::HxBxT;
 use retrograd_bench::work::StepArrays;
 use retrograd_bench::{cells, flops};
+use retrograd_kernels::peak::{isa, peak_gflops, read_gbs};
 use retrograd_tape::OutputRole;
 use serde::Serialize;
 
@@ -173,9 +173,10 @@ impl Work {
     fn of(entry: &zoo::Entry, shape: HxBxT) -> Result<Work> {
         let extent = Extent::steps(shape.steps).rows(shape.rows);
         let lstm = zoo::find("lstm").context("there is no LSTM")?;
-        let cells = [entry, lstm].map(|e| cells::bare(e, shape.hidden));
-        let [own, lstm] = cells;
-        let (own, lstm) = (own?, lstm?);
+        let (own, lstm) = (
+            cells::bare(entry, shape.hidden)?,
+            cells::bare(lstm, shape.hidden)?,
+        );
         let multiply_adds = [&own, &lstm].map(|c| flops::of_weights(c.tape(), extent) / 2.0);
         Ok(Work {
             parameters: own.parameter_count(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-pub use retrograd_kernels::peak::{isa, peak_gflops, read_gbs};
+use retrograd_kernels::peak::{isa, peak_gflops, read_gbs};
 use serde::Serialize;
 
 /// Peak rates of a number of threads together.

@@ -8,7 +8,7 @@
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
 
-use super::{Atom, Draft};
+use super::{Atom, Draft, MANY};
 use crate::plan::build::{Classified, LoweringKind};
 use crate::work;
 
@@ -16,8 +16,6 @@ use crate::work;
 const DEEP: usize = 8;
 /// Most atoms of a lane loop that takes some in.
 const MOST_ATOMS: usize = 256;
-/// Readers of a value beyond which it is not asked where they are.
-const MANY: usize = 256;
 
 struct Sink<'f, 'g> {
     f: &'f Classified<'g>,
@@ -71,12 +69,15 @@ pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
         }
         next.insert(lanes, i);
         for v in atoms.iter().rev().filter_map(value) {
-            let Some((to, moved)) = s.moved(v, i) else {
+            let alike = |&to: &usize| matches!(&drafts[to], Draft::Region(n, _) if *n == lanes);
+            let Some(to) = s.first_reader(v, i).filter(alike) else {
+                continue;
+            };
+            let Some(moved) = s.moved(v, (i, to)) else {
                 continue;
             };
             let atoms: Vec<Atom> = moved.iter().map(|&v| Atom::Value(v)).collect();
-            let fits = matches!(&drafts[to], Draft::Region(n, _) if *n == lanes);
-            if !fits || !take_in(&mut drafts[to], &atoms) {
+            if !take_in(&mut drafts[to], &atoms) {
                 continue;
             }
             if let Draft::Region(_, atoms) = &mut drafts[i] {
@@ -170,16 +171,15 @@ impl Sink<'_, '_> {
         })
     }
 
-    /// The first lane loop that reads `v` of lane loop `i`, and the values that move there, operands first, if that loads at
-    /// most one other array instead of `v`, which it need not store for that lane loop.
-    fn moved(&self, v: Value, i: usize) -> Option<(usize, Vec<Value>)> {
-        let to = self.first_reader(v, i)?;
+    /// The values that move from lane loop `i` to `to` with `v`, operands first, if that loads at most one other array instead
+    /// of `v`, which need not be stored for `to`.
+    fn moved(&self, v: Value, (i, to): (usize, usize)) -> Option<Vec<Value>> {
         let mut moved = Vec::new();
         let loads = self.loads(v, (i, to), DEEP, &mut moved)?;
-        (loads <= 1).then_some((to, moved))
+        (loads <= 1).then_some(moved)
     }
 
-    /// The first lane loop that reads `v` of lane loop `i`, if later ones of the same body do alone.
+    /// The first statement that reads `v` of lane loop `i`, if later ones of the same body do alone.
     fn first_reader(&self, v: Value, i: usize) -> Option<usize> {
         let f = self.f;
         if f.lowering(v) != LoweringKind::Lane || f.g.is_output(v) || self.at.get(&v) != Some(&i) {
@@ -242,7 +242,6 @@ impl Sink<'_, '_> {
     /// Whether lane loop `i` reads `x` already.
     fn is_loaded(&self, x: Value, i: usize) -> bool {
         let here = |&(u, elsewhere): &(Value, bool)| !elsewhere && self.at.get(&u) == Some(&i);
-        // Whoever asked them all for each of them would take longer than a load is worth.
         self.f.g.users(x).nth(MANY).is_none() && self.f.readers(x).iter().any(here)
     }
 }
