@@ -22,6 +22,8 @@ enum Needs {
     Double,
     Single,
     Differences,
+    /// Engines are compared in f64, and derivatives with differences.
+    DoubleAndDifferences,
 }
 
 /// A property, by its name.
@@ -113,7 +115,7 @@ pub static PROPERTIES: &[Property] = &[
     Property {
         name: "second",
         about: "products with the Hessian are differences of gradients, and symmetric",
-        needs: Needs::Differences,
+        needs: Needs::DoubleAndDifferences,
         run: second,
     },
     Property {
@@ -169,6 +171,9 @@ impl Property {
             Needs::Double => numerics.double(sample),
             Needs::Single => numerics.single(sample),
             Needs::Differences => numerics.differences(),
+            Needs::DoubleAndDifferences => {
+                numerics.double(sample).or_else(|| numerics.differences())
+            }
         };
         if let Some(skip) = skip {
             return Outcome::Skipped(skip);

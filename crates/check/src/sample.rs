@@ -1,8 +1,12 @@
 //! [`Sample`]: one program, the rows that it runs over, and all numbers of a run.
 
+use std::ops::Range;
+
 use retrograd_graph::Target;
 use retrograd_tape::generate::{cotangents_ragged, inputs_ragged};
 use retrograd_tape::{Domain, Extent, InputRole, Lengths, OutputRole, Real, Tape, Type};
+
+use crate::random::Random;
 
 /// A program with everything that a run of it needs, on any engine.
 ///
@@ -79,6 +83,26 @@ impl<'a> Sample<'a> {
             ..self.clone()
         };
         other.with_lengths(self.lengths.clone())
+    }
+
+    /// The same with other numbers nearby, each moved by up to `unit` of its size, but for those that are whole (masks, row
+    /// numbers, zeros) or would leave their range.
+    pub(crate) fn beside(&self, unit: f64, seed: u64) -> Sample<'a> {
+        let mut random = Random::new(seed);
+        let mut moved = |x: f64, range: Option<&Range<f64>>| {
+            let near = x * (1.0 + unit * random.next());
+            let stays = x.fract() == 0.0 || range.is_some_and(|r| !r.contains(&near));
+            if stays { x } else { near }
+        };
+        let mut other = self.clone();
+        for (numbers, input) in other.inputs.iter_mut().zip(self.tape.inputs()) {
+            let range = input.range.as_ref();
+            numbers.iter_mut().for_each(|x| *x = moved(*x, range));
+        }
+        for x in other.cotangents.iter_mut().flatten() {
+            *x = moved(*x, None);
+        }
+        other
     }
 
     /// The same numbers for another program with the same inputs and outputs.

@@ -35,6 +35,9 @@ pub struct Options {
     /// Point-wise work that reads a recurrence, or that only one recurrence reads, joins it where this reduces the
     /// numbers that cross between loops; recurrences are fused by the same criterion.
     pub fuse: bool,
+    /// Values, and whole lane loops of a step, are computed by the lane loop that reads them, if nothing more has to be kept
+    /// for that.
+    pub sink: bool,
     /// Products accumulate onto the values already in their array, and start from a bias.
     pub accumulate_in_place: bool,
     /// Arrays are reused, and a value that only one step reads has an array of one step. Without it, every stored value
@@ -53,6 +56,8 @@ pub struct Options {
     /// needs an array for one block, and memory budgets can be met. Without it, work over steps is done for all steps
     /// at once.
     pub sweeps: bool,
+    /// An array that only carries a row's values from one statement of a loop to the next has one place for all rows.
+    pub scratch: bool,
     /// Not a switch: whether products with weights, and weight gradients, take bfloat16 operands.
     pub bf16: Bf16,
     /// Not a switch: the machine that the program is planned and compiled for, by default the host's best.
@@ -149,13 +154,14 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch with its name.
-    pub const SWITCHES: [(&str, Switch); 13] = [
+    pub const SWITCHES: [(&str, Switch); 15] = [
         ("simplify", |o| &mut o.simplify),
         ("stack_products", |o| &mut o.stack_products),
         ("rematerialize", |o| &mut o.rematerialize),
         ("flush", |o| &mut o.flush),
         ("distribute", |o| &mut o.distribute),
         ("fuse", |o| &mut o.fuse),
+        ("sink", |o| &mut o.sink),
         ("accumulate_in_place", |o| &mut o.accumulate_in_place),
         ("reuse", |o| &mut o.reuse),
         ("interchange", |o| &mut o.interchange),
@@ -163,6 +169,7 @@ impl Options {
         ("wide_loops", |o| &mut o.wide_loops),
         ("time_tile", |o| &mut o.time_tile),
         ("sweeps", |o| &mut o.sweeps),
+        ("scratch", |o| &mut o.scratch),
     ];
 
     /// These options with a change. Options may be added, so other crates do not write them as a literal.
@@ -224,6 +231,7 @@ impl Options {
             flush: on,
             distribute: on,
             fuse: on,
+            sink: on,
             accumulate_in_place: on,
             reuse: on,
             interchange: on,
@@ -233,6 +241,7 @@ impl Options {
             observe: Vec::new(),
             bf16: Bf16::Off,
             sweeps: on,
+            scratch: on,
             target: Target::host(),
             verify: cfg!(debug_assertions),
             unroll: if on { Unroll::AUTO } else { Unroll::NONE },

@@ -96,6 +96,8 @@ const MANY: usize = 256;
 
 struct Scheduler<'f, 'g> {
     f: &'f Classified<'g>,
+    /// Whether work within bodies moves down to what reads it.
+    sink: bool,
     fills: Vec<Value>,
     /// Position of each value in the order, indexed by value.
     place: Vec<usize>,
@@ -133,8 +135,8 @@ struct Scheduler<'f, 'g> {
 }
 
 /// Schedules all work, and says how many items the forward half has: those of the backward half follow.
-pub(crate) fn schedule(f: &Classified<'_>) -> (Vec<DraftItem>, usize) {
-    let mut s = Scheduler::new(f);
+pub(crate) fn schedule(f: &Classified<'_>, sink: bool) -> (Vec<DraftItem>, usize) {
+    let mut s = Scheduler::new(f, sink);
     let mut items = Vec::new();
     let mut border = None;
     while s.left > 0 {
@@ -149,12 +151,13 @@ pub(crate) fn schedule(f: &Classified<'_>) -> (Vec<DraftItem>, usize) {
 }
 
 impl<'f, 'g> Scheduler<'f, 'g> {
-    fn new(f: &'f Classified<'g>) -> Self {
+    fn new(f: &'f Classified<'g>, sink: bool) -> Self {
         let fills = fills(f);
         let (n, all) = (f.order.len(), f.order.len() + fills.len());
         let recurrences = f.components.reverse.len();
         let mut s = Scheduler {
             f,
+            sink,
             place: vec![usize::MAX; f.g.bound()],
             waited: vec![Vec::new(); all],
             pending: vec![0; all],
@@ -385,7 +388,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             }
             let values: Vec<Value> = group.iter().map(|&i| f.order[i]).collect();
             let filled: Vec<Value> = fills.iter().map(|&k| self.fills[k]).collect();
-            let body = body::body(f, &values, &filled);
+            let body = self.body(&values, &filled);
             let ready = self.ready.entry(domain).or_default();
             group.iter().for_each(|i| {
                 ready.remove(i);
@@ -423,7 +426,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         let k = self.recurrences.pop_first();
         let k = k.expect("the condensation of a graph has no cycle");
         let group = std::mem::take(&mut self.members[k]);
-        let body = body::body(f, &group, &[]);
+        let body = self.body(&group, &[]);
         for v in group {
             self.finish(self.place[v.index()]);
         }
@@ -431,6 +434,14 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         self.recurrences.remove(&k);
         let reverse = f.components.reverse[k];
         DraftItem::Loop(Domain::Step, LoopKind::Recurrence { reverse }, body)
+    }
+
+    fn body(&self, group: &[Value], fills: &[Value]) -> Vec<Draft> {
+        let mut body = body::body(self.f, group, fills);
+        if self.sink {
+            sink::sink(self.f, &mut body);
+        }
+        body
     }
 
     fn fill_domain(&self, k: usize) -> Domain {

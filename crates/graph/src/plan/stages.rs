@@ -70,7 +70,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     if options.accumulate_in_place {
         classified.accumulate_in_place();
     }
-    let (drafts, early) = schedule(&classified);
+    let (drafts, early) = schedule(&classified, options.sink);
     let order = ProgramOrder::new(&drafts);
     let mut assignment = Assignment::new(&classified, &order, options.reuse);
     if options.reuse {
@@ -98,7 +98,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     stage(&mut plan, check, "unroll", true, |p| {
         unroll(&mut p.items, options.unroll)
     });
-    stage(&mut plan, check, "scratch", true, scratch);
+    stage(&mut plan, check, "scratch", options.scratch, scratch);
     stage(&mut plan, check, "number", true, |p| {
         let mut numbers = (0..).map(LoopId::from_u32);
         each_loop(&mut p.items, &mut |l| {

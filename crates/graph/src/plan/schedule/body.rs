@@ -6,7 +6,6 @@ use std::hash::{Hash, Hasher};
 use retrograd_tape::Value;
 use rustc_hash::{FxHashMap as HashMap, FxHasher};
 
-use super::sink::sink;
 use super::{Atom, Draft};
 use crate::plan::build::{Classified, LoweringKind, OperandSource};
 use crate::work;
@@ -60,7 +59,6 @@ pub(super) fn body(f: &Classified<'_>, group: &[Value], fills: &[Value]) -> Vec<
         let pieces = pieces(f, &lane_loop).into_iter();
         out.extend(pieces.map(|piece| Draft::Region(lanes, piece.to_vec())));
     }
-    sink(f, &mut out);
     out
 }
 
