@@ -12,9 +12,10 @@ use crate::sample::Sample;
 ///
 /// In f32, which is 10⁻⁷ apart between engines, an operand may lie on two sides of a tie, and one engine has the neighbour of
 /// its rounded number, by at most twice what rounding itself moves it: beside what roundings of f32 make of the results, they
-/// may be off by twice what the roundings to bfloat16 make of them ([`what_roundings_make`]). In f64 that hardly happens; but passes may leave another product of what is the same at all points, or
-/// constant after all, than the tape has, or none, so that one engine rounds what another does not: that moves results by no
-/// more. [`bf16_exactly`] is for programs without such products.
+/// may be off by twice what the roundings to bfloat16 make of them ([`what_roundings_make`]). In f64 that hardly happens;
+/// but passes may leave another product of what is the same at all points than the tape has, or none, so that one engine
+/// rounds a sum where another rounds its terms: that moves results by no more. [`bf16_exactly`] is for programs without
+/// such products.
 ///
 /// # Errors
 /// What went wrong.

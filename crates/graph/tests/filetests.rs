@@ -185,7 +185,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
             "unbatch" => passes::unbatch::unbatch(&g),
             "split" => split::split(&g),
-            "stack_products" => stack_products::stack_products(&g, options.distribute),
+            "stack_products" => stack_products::stack_products(&g, options),
             "legalize" => legalize::legalize(&g),
             "rematerialize" => passes::rematerialize::rematerialize(&g),
             "flush" => passes::flush::flush(&g),

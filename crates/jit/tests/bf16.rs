@@ -76,6 +76,23 @@ fn odd_sizes_few_rows_and_ragged_rows_agree_with_the_tape() {
     }
 }
 
+/// A sum of products with a weight and with a constant, of one operand, and of one gradient in the backward step: stacked,
+/// they would all be rounded.
+#[test]
+fn products_with_constants_are_not_rounded_beside_those_with_weights() {
+    let text = "cell mixed(x[3]; h[3])
+param W[3, 3]
+C = broadcast(0.3, [3, 3])
+h' = tanh(matvec(W, x) + matvec(C, x) + matvec(W, h) + 0.3 * matvec(C, h))
+output h'
+";
+    let tape = retrograd_text::read_tape("cell", text, &[]).expect("it is a cell");
+    for target in targets() {
+        let found = checks::bf16_exactly(&Sample::drawn(&tape, 4, 3, 1, target));
+        found.unwrap_or_else(|e| panic!("{target}: {e}"));
+    }
+}
+
 /// The distance of all gradients from those of another run, relative to their size.
 fn distance(a: &runs::Arrays<f32>, b: &runs::Arrays<f64>) -> f64 {
     let gradients = a

@@ -147,7 +147,7 @@ impl<'a> Pipeline<'a> {
                 self.step("simplify", |g| simplify::simplify(g, true));
             }
             self.step("stack_products", |g| {
-                stack_products::stack_products(g, options.distribute)
+                stack_products::stack_products(g, options)
             });
         }
         self.step("legalize", legalize::legalize);

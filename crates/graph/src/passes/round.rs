@@ -3,8 +3,8 @@
 //! If [`Options::bf16`](crate::Options::bf16) asks for it, both operands of every product with a weight, and of every weight
 //! gradient, are rounded by the op `round_bf16`; the products sum in the program's own precision. A product with a
 //! constant, or with what is computed from constants alone, is none of them: a sum is made of products with ones, a mean of
-//! products with one over a count. Everything else
-//! (states, activations, biases, and the sum of δ beside a weight gradient) is not rounded.
+//! products with one over a count. (*stack_products* keeps them apart.) Everything else (states, activations, biases, and the
+//! sum of δ beside a weight gradient) is not rounded.
 //!
 //! It runs after the last pass that looks at products, so these see a program without roundings. *legalize* has run then,
 //! whose copies are equal nodes: so this adds nodes and rebuilds nothing, like *rematerialize*, the only pass behind it.
@@ -75,7 +75,7 @@ fn is_rounded(g: &Graph, constants: &HashSet<Value>, v: Value) -> bool {
 }
 
 /// The values that depend on no input and no state: constants, and what is computed from them alone.
-fn constants(g: &Graph) -> HashSet<Value> {
+pub(crate) fn constants(g: &Graph) -> HashSet<Value> {
     let mut found = HashSet::default();
     for v in g.order() {
         let of_constants = g.op_of(v).is_constant_of_constants();

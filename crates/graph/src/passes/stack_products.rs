@@ -18,21 +18,29 @@ mod sums;
 use retrograd_tape::{Op, Value};
 
 use crate::graph::Graph;
+use crate::options::{Bf16, Options};
 use crate::passes::simplify::simplify;
 use gradients::{bias_gradients, gradients};
+use groups::Rules;
 use stacks::{add_stacks, stacks};
 use sums::sums;
 
-/// Stacks products. With `distribute`, those of one component; without, for a plan with one loop per direction, those
-/// of one direction, which also turns W x + U h into one product of x and h copied side by side.
-pub fn stack_products(g: &Graph, distribute: bool) -> Graph {
+/// Stacks products. With [`Options::distribute`], those of one component; without, for a plan with one loop per direction,
+/// those of one direction, which also turns W x + U h into one product of x and h copied side by side. If
+/// [`Options::bf16`] asks for rounding, products with constants, which *round* leaves as they are, are stacked with each
+/// other only.
+pub fn stack_products(g: &Graph, options: &Options) -> Graph {
     let is_product = |&v: &Value| matches!(g.op_of(v), Op::MatVec { .. } | Op::Outer { .. });
     if !g.order().iter().any(is_product) {
         return g.clone();
     }
-    let g = sums(g, distribute);
-    let g = simplify(&stacks(&g, distribute), true);
+    let rules = Rules {
+        distribute: options.distribute,
+        rounds: options.bf16 != Bf16::Off,
+    };
+    let g = sums(g, rules);
+    let g = simplify(&stacks(&g, rules), true);
     let g = add_stacks(g);
-    let g = simplify(&gradients(&g, distribute), true);
+    let g = simplify(&gradients(&g, rules), true);
     simplify(&bias_gradients(&g), true)
 }

@@ -3,15 +3,16 @@
 use retrograd_tape::{Algebra, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
 
-use super::groups::{InsertionOrder, Together, allowance, classes, independent};
+use super::groups::{InsertionOrder, Rules, Together, allowance, independent};
 use crate::graph::{Graph, Rebuild, Rewrite, rewrite};
 use crate::passes::halves::Halves;
 use crate::passes::legalize::sums_over_points;
 use crate::passes::simplify::{concat, slice};
 
 /// Weight gradients that share their right operand become one of the joined left operands.
-pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
-    let (c, halves) = (classes(g, distribute), Halves::of(g));
+pub(super) fn gradients(g: &Graph, rules: Rules) -> Graph {
+    let (c, halves) = (rules.classes(g), Halves::of(g));
+    let unrounded = rules.unrounded(g);
     let order = g.order();
     // The δ that already lie side by side because a product joined them.
     let mut place: HashMap<Value, usize> = HashMap::default();
@@ -35,7 +36,8 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
             continue;
         }
         let (class, domain) = (c.class(xs[0]), g.node(xs[0]).ty.domain);
-        groups.add((to, xs[1], class, domain, halves.is_late(v)), v);
+        let apart = unrounded.contains(&xs[0]);
+        groups.add((to, xs[1], class, domain, halves.is_late(v), apart), v);
     }
     let groups = groups
         .0

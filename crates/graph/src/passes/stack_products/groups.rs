@@ -8,12 +8,35 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use crate::graph::{Graph, Rebuild, Rewrite, rewrite};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Components, components};
+use crate::passes::round::constants;
 use crate::passes::simplify::slice;
 use crate::work::Allowance;
 
-pub(super) fn classes(g: &Graph, distribute: bool) -> Components {
-    let fine = components(g).expect("checked before the first pass");
-    if distribute { fine } else { coarsest(g, &fine) }
+/// Which products may be one.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    /// Only those of one component.
+    pub(super) distribute: bool,
+    /// Operands of products are rounded, but for those with constants.
+    pub(super) rounds: bool,
+}
+
+impl Rules {
+    pub(super) fn classes(self, g: &Graph) -> Components {
+        let fine = components(g).expect("checked before the first pass");
+        match self.distribute {
+            true => fine,
+            false => coarsest(g, &fine),
+        }
+    }
+
+    /// The values whose products are not rounded, while others are: these must not be one.
+    pub(super) fn unrounded(self, g: &Graph) -> HashSet<Value> {
+        match self.rounds {
+            true => constants(g),
+            false => HashSet::default(),
+        }
+    }
 }
 
 /// Values grouped by a key; the groups are in the order of their first members.

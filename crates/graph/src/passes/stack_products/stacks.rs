@@ -3,7 +3,7 @@
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
-use super::groups::{InsertionOrder, Together, allowance, classes, independent, weight_product};
+use super::groups::{InsertionOrder, Rules, Together, allowance, independent, weight_product};
 use crate::graph::{Graph, Rebuild, as_map};
 use crate::passes::components::Components;
 use crate::passes::halves::Halves;
@@ -40,13 +40,15 @@ pub(super) fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
 }
 
 /// Products that can be stacked: same operand, orientation and component. Each group is in stacking order.
-pub(super) fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
+pub(super) fn stackable(g: &Graph, c: &Components, rules: Rules) -> Vec<Vec<Value>> {
     let order = g.order();
     let halves = Halves::of(g);
+    let unrounded = rules.unrounded(g);
     let mut groups = InsertionOrder::new();
     for &v in &order {
-        if let Some((transposed, _, x)) = weight_product(g, v) {
-            groups.add((transposed, x, c.class(v), halves.is_late(v)), v);
+        if let Some((transposed, w, x)) = weight_product(g, v) {
+            let apart = unrounded.contains(&w);
+            groups.add((transposed, x, c.class(v), halves.is_late(v), apart), v);
         }
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
@@ -63,8 +65,8 @@ pub(super) fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
 }
 
 /// Stacks products that share their operand.
-pub(super) fn stacks(g: &Graph, distribute: bool) -> Graph {
-    let groups = stackable(g, &classes(g, distribute));
+pub(super) fn stacks(g: &Graph, rules: Rules) -> Graph {
+    let groups = stackable(g, &rules.classes(g), rules);
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let (transposed, _, x) =

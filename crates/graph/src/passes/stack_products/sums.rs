@@ -1,22 +1,24 @@
 //! Ordering sums, and joining products that are summed.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
-use rustc_hash::FxHashMap as HashMap;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
-use super::groups::{InsertionOrder, classes, weight_product};
+use super::groups::{InsertionOrder, Rules, weight_product};
 use super::stacks::stackable;
 use crate::graph::{Graph, Rebuild, as_map, rebuild};
 use crate::passes::components::{Class, Components};
 use crate::passes::simplify::concat;
 
 /// Puts sums in order and joins the products that are summed.
-pub(super) fn sums(g: &Graph, distribute: bool) -> Graph {
-    let c = classes(g, distribute);
+pub(super) fn sums(g: &Graph, rules: Rules) -> Graph {
+    let distribute = rules.distribute;
+    let c = rules.classes(g);
+    let unrounded = rules.unrounded(g);
     let order = g.order().into_iter();
     let place: HashMap<Value, usize> = order.enumerate().map(|(i, v)| (v, i)).collect();
     // The position of a matrix in the forward stack: its transpose joins in the same order.
     let mut rank: HashMap<Value, usize> = HashMap::default();
-    for group in stackable(g, &c) {
+    for group in stackable(g, &c, rules) {
         for (i, &v) in group.iter().enumerate() {
             rank.entry(g.operands(v)[0]).or_insert(i);
         }
@@ -42,7 +44,7 @@ pub(super) fn sums(g: &Graph, distribute: bool) -> Graph {
             weight_product(g, t).is_some() && g.node(t).ty.domain == g.node(v).ty.domain
         });
         let mut joined: Vec<(Class, Value)> = Vec::new();
-        for group in joinable(g, &c, &products, distribute) {
+        for group in joinable(g, &c, &products, distribute, &unrounded) {
             let class = c.class(group[0]);
             let mut group = group;
             let rank = |p: Value| rank.get(&g.operands(p)[0]).copied().unwrap_or(usize::MAX);
@@ -95,10 +97,16 @@ fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Val
 /// Groups the summed products whose operands can lie side by side in one array: results of element-wise ops of one
 /// component that no delay reads. All others would have to be copied there, which pays where it saves one product per
 /// step.
-fn joinable(g: &Graph, c: &Components, products: &[Value], distribute: bool) -> Vec<Vec<Value>> {
+fn joinable(
+    g: &Graph,
+    c: &Components,
+    products: &[Value],
+    distribute: bool,
+    unrounded: &HashSet<Value>,
+) -> Vec<Vec<Value>> {
     let mut groups = InsertionOrder::new();
     for &p in products {
-        let (transposed, _, x) = weight_product(g, p).expect("only products come here");
+        let (transposed, w, x) = weight_product(g, p).expect("only products come here");
         let delayed = g
             .users(x)
             .any(|u| matches!(g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
@@ -107,7 +115,8 @@ fn joinable(g: &Graph, c: &Components, products: &[Value], distribute: bool) -> 
         let free = single && (in_place || !distribute);
         // A product that cannot be joined is a group of its own.
         let alone = (!free).then_some(p);
-        groups.add((transposed, c.class(p), c.class(x), alone), p);
+        let apart = unrounded.contains(&w) || unrounded.contains(&x);
+        groups.add((transposed, c.class(p), c.class(x), alone, apart), p);
     }
     groups.0.into_iter().map(|(_, members)| members).collect()
 }
