@@ -67,10 +67,8 @@ pub(crate) struct TileArgs<T> {
     /// Terms of each sum.
     pub(crate) k: usize,
     pub(crate) a: *const T,
-    /// From one row of A to the next.
-    pub(crate) a_row: usize,
-    /// From one term of A to the next.
-    pub(crate) a_col: usize,
+    /// From one row of A to the next; a packed A has none.
+    pub(crate) lda: usize,
     /// The first panel, at the first term.
     pub(crate) b: *const T,
     /// From one panel to the next.
@@ -94,17 +92,95 @@ impl<T> Clone for TileArgs<T> {
     }
 }
 
-/// `R` rows × `V` registers; with `V` > 2 several panels side by side, with `V` = 1 the first half of one.
-struct MicroKernel<'a, S: Simd, const R: usize, const V: usize>(&'a TileArgs<S::T>);
+/// Terms of one iteration: additions to addresses compete with multiplications for the processor's ports.
+const UNROLL: usize = 4;
 
-impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V> {
+/// Rows of A that x86-64's address modes reach from one address: those 0, 1 and 2 times `lda` behind it.
+const REACHED: usize = 3;
+
+/// Where the next terms are.
+struct Next<S: Simd, const PACKED: bool> {
+    /// Of A: the first number, or that of every third row.
+    a: [*const S::T; 4],
+    b: *const S::T,
+    ahead: *const S::T,
+}
+
+impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
+    /// Adds `U` terms to the sums of a tile of `R` rows × `V` registers.
+    ///
+    /// # Safety
+    /// The terms must be there.
+    #[inline(always)]
+    unsafe fn terms<const R: usize, const V: usize, const U: usize>(
+        &mut self,
+        tile: &TileArgs<S::T>,
+        acc: &mut [[S::V; V]; R],
+    ) {
+        const { assert!(R <= 4 * REACHED) };
+        // SAFETY: as the caller guarantees. Prefetches access nothing.
+        unsafe {
+            for u in 0..U {
+                if R >= AHEAD_FROM {
+                    prefetch::<L2, _>(self.ahead.wrapping_add(u.wrapping_mul(tile.ahead.step)));
+                }
+                let mut x = [S::zero(); V];
+                for (v, x) in x.iter_mut().enumerate() {
+                    *x = S::load(
+                        self.b
+                            .add(v / 2 * tile.panel + v % 2 * S::LANES + u * S::NR),
+                    );
+                }
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let y = S::splat(*match PACKED {
+                        true => self.a[0].add(u * R + i),
+                        false => self.a[i / REACHED].add(i % REACHED * tile.lda + u),
+                    });
+                    for v in 0..V {
+                        acc[v] = S::fma(y, x[v], acc[v]);
+                    }
+                }
+            }
+        }
+        let each = if PACKED { R } else { 1 };
+        self.a = self.a.map(|a| own_register(a.wrapping_add(U * each)));
+        self.b = self.b.wrapping_add(U * S::NR);
+        self.ahead = self.ahead.wrapping_add(U.wrapping_mul(tile.ahead.step));
+    }
+}
+
+/// The same address, of which the compiler knows nothing: it would compute all addresses from one, term by term, or keep one
+/// for each row, of which there are more than registers.
+#[inline(always)]
+fn own_register<T>(at: *const T) -> *const T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut at = at;
+        // SAFETY: there is no instruction.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) at, options(pure, nomem, nostack, preserves_flags));
+        }
+        at
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    at
+}
+
+/// `R` rows × `V` registers; with `V` > 2 several panels side by side, with `V` = 1 the first half of one. The terms of a row
+/// of A follow each other; if A is `PACKED`, the numbers of a term do, one for each row.
+struct MicroKernel<'a, S: Simd, const R: usize, const V: usize, const PACKED: bool>(
+    &'a TileArgs<S::T>,
+);
+
+impl<S: Simd, const R: usize, const V: usize, const PACKED: bool> SimdOp
+    for MicroKernel<'_, S, R, V, PACKED>
+{
     #[inline(always)]
     unsafe fn run(self) {
         let &TileArgs {
             k,
             a,
-            a_row,
-            a_col,
+            lda,
             b,
             panel,
             c,
@@ -136,20 +212,19 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
                     }
                 }
             }
-            for p in 0..k {
-                if R >= AHEAD_FROM {
-                    prefetch::<L2, _>(ahead.at.wrapping_add(p.wrapping_mul(ahead.step)));
-                }
-                let mut x = [S::zero(); V];
-                for (v, x) in x.iter_mut().enumerate() {
-                    *x = S::load(b.add(v / 2 * panel + v % 2 * S::LANES + p * S::NR));
-                }
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let y = S::splat(*a.add(i * a_row + p * a_col));
-                    for v in 0..V {
-                        acc[v] = S::fma(y, x[v], acc[v]);
-                    }
-                }
+            let mut next = Next::<S, PACKED> {
+                a: std::array::from_fn(|g| match PACKED {
+                    true => a,
+                    false => a.wrapping_add(REACHED * g * lda),
+                }),
+                b,
+                ahead: ahead.at,
+            };
+            for _ in 0..k / UNROLL {
+                next.terms::<R, V, UNROLL>(self.0, &mut acc);
+            }
+            for _ in 0..k % UNROLL {
+                next.terms::<R, V, 1>(self.0, &mut acc);
             }
             if cols == V * S::LANES {
                 for (i, acc) in acc.into_iter().enumerate() {
@@ -195,37 +270,41 @@ pub(crate) fn panels_at_once(rows: usize) -> usize {
 /// # Safety
 /// The tile's memory must be accessible as its fields say, and the machine must have the instruction set.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &TileArgs<S::T>) {
+pub(crate) unsafe fn tile<S: Simd, const PACKED: bool>(
+    rows: usize,
+    panels: usize,
+    t: &TileArgs<S::T>,
+) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         match (rows, panels) {
-            (2, 2) => S::vectorize(MicroKernel::<S, 2, 4>(t)),
-            (3, 2) => S::vectorize(MicroKernel::<S, 3, 4>(t)),
-            _ if t.cols <= S::LANES => rows_of::<S, 1>(rows, t),
-            _ => rows_of::<S, 2>(rows, t),
+            (2, 2) => S::vectorize(MicroKernel::<S, 2, 4, PACKED>(t)),
+            (3, 2) => S::vectorize(MicroKernel::<S, 3, 4, PACKED>(t)),
+            _ if t.cols <= S::LANES => rows_of::<S, 1, PACKED>(rows, t),
+            _ => rows_of::<S, 2, PACKED>(rows, t),
         }
     }
 }
 
 /// Makes `rows` a constant, so that the sums are kept in registers.
 #[inline(always)]
-unsafe fn rows_of<S: Simd, const V: usize>(rows: usize, t: &TileArgs<S::T>) {
+unsafe fn rows_of<S: Simd, const V: usize, const PACKED: bool>(rows: usize, t: &TileArgs<S::T>) {
     debug_assert!((1..=S::MR).contains(&rows));
     // SAFETY: guaranteed by the caller.
     unsafe {
         match rows {
-            1 => S::vectorize(MicroKernel::<S, 1, V>(t)),
-            2 => S::vectorize(MicroKernel::<S, 2, V>(t)),
-            3 => S::vectorize(MicroKernel::<S, 3, V>(t)),
-            4 => S::vectorize(MicroKernel::<S, 4, V>(t)),
-            5 if S::MR >= 5 => S::vectorize(MicroKernel::<S, 5, V>(t)),
-            6 if S::MR >= 6 => S::vectorize(MicroKernel::<S, 6, V>(t)),
-            7 if S::MR >= 7 => S::vectorize(MicroKernel::<S, 7, V>(t)),
-            8 if S::MR >= 8 => S::vectorize(MicroKernel::<S, 8, V>(t)),
-            9 if S::MR >= 9 => S::vectorize(MicroKernel::<S, 9, V>(t)),
-            10 if S::MR >= 10 => S::vectorize(MicroKernel::<S, 10, V>(t)),
-            11 if S::MR >= 11 => S::vectorize(MicroKernel::<S, 11, V>(t)),
-            12 if S::MR >= 12 => S::vectorize(MicroKernel::<S, 12, V>(t)),
+            1 => S::vectorize(MicroKernel::<S, 1, V, PACKED>(t)),
+            2 => S::vectorize(MicroKernel::<S, 2, V, PACKED>(t)),
+            3 => S::vectorize(MicroKernel::<S, 3, V, PACKED>(t)),
+            4 => S::vectorize(MicroKernel::<S, 4, V, PACKED>(t)),
+            5 if S::MR >= 5 => S::vectorize(MicroKernel::<S, 5, V, PACKED>(t)),
+            6 if S::MR >= 6 => S::vectorize(MicroKernel::<S, 6, V, PACKED>(t)),
+            7 if S::MR >= 7 => S::vectorize(MicroKernel::<S, 7, V, PACKED>(t)),
+            8 if S::MR >= 8 => S::vectorize(MicroKernel::<S, 8, V, PACKED>(t)),
+            9 if S::MR >= 9 => S::vectorize(MicroKernel::<S, 9, V, PACKED>(t)),
+            10 if S::MR >= 10 => S::vectorize(MicroKernel::<S, 10, V, PACKED>(t)),
+            11 if S::MR >= 11 => S::vectorize(MicroKernel::<S, 11, V, PACKED>(t)),
+            12 if S::MR >= 12 => S::vectorize(MicroKernel::<S, 12, V, PACKED>(t)),
             _ => {}
         }
     }

@@ -366,8 +366,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                             let operands = TileArgs {
                                 k: kk,
                                 a: at.add((t - t0) * tile_len::<S>(kk)),
-                                a_row: 1,
-                                a_col: r1 - r0,
+                                lda: 0,
                                 b: packed,
                                 panel: 0,
                                 c,
@@ -376,7 +375,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                                 start: SumStart::adding(add),
                                 ahead: prefetched(r1 - r0).unwrap_or(Ahead::nothing(c)),
                             };
-                            tile::<S>(r1 - r0, 1, &operands);
+                            tile::<S, true>(r1 - r0, 1, &operands);
                         }
                     }
                 }

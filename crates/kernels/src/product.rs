@@ -217,8 +217,7 @@ unsafe fn packed<S: Simd>(
                             let operands = TileArgs {
                                 k: kk,
                                 a: a.add(i0 * lda + k0),
-                                a_row: lda,
-                                a_col: 1,
+                                lda,
                                 b: b.add(j * k + k0 * S::NR),
                                 panel: k * S::NR,
                                 c: c.add(i0 * ldc + j),
@@ -234,7 +233,7 @@ unsafe fn packed<S: Simd>(
                                     _ => Ahead::nothing(a),
                                 },
                             };
-                            tile::<S>(i1 - i0, panels, &operands);
+                            tile::<S, false>(i1 - i0, panels, &operands);
                         }
                     }
                     j += cols;
