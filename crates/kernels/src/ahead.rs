@@ -7,14 +7,15 @@
 //! Invariant: prefetches read nothing and fault nowhere, so that an address may lie beyond its array.
 
 use crate::memory::CACHE_LINE;
+use crate::micro::AHEAD_EVERY;
 use crate::terms::Terms;
 
-/// A line to prefetch into L2 with each term of a tile.
+/// A line to prefetch into L2 with each term of a tile, or with every [`AHEAD_EVERY`] of a packed one.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
-    /// The address prefetched with the first term.
+    /// The address prefetched first.
     pub(crate) at: *const T,
-    /// Elements from the address of one term to that of the next.
+    /// Elements from one address to the next.
     pub(crate) step: usize,
 }
 
@@ -35,24 +36,28 @@ impl<T> Ahead<T> {
 /// Most lines of a term that wait to be prefetched: others are left out.
 const MOST_AHEAD: usize = 128;
 
-/// What is to be prefetched, line by line of a term; each goes through the terms in turn.
+/// What packed tiles of `k` terms each are to prefetch, line by line of a term; each goes through the terms in turn.
 pub(crate) struct Streams<T> {
+    k: usize,
     all: [Ahead<T>; MOST_AHEAD],
     from: usize,
     end: usize,
-}
-
-impl<T> Default for Streams<T> {
-    fn default() -> Self {
-        Self {
-            all: [Ahead::nothing(std::ptr::null()); MOST_AHEAD],
-            from: 0,
-            end: 0,
-        }
-    }
+    /// Tiles that have prefetched the first of them.
+    tiles: usize,
 }
 
 impl<T> Streams<T> {
+    /// Nothing.
+    pub(crate) fn of(k: usize) -> Self {
+        Self {
+            k,
+            all: [Ahead::nothing(std::ptr::null()); MOST_AHEAD],
+            from: 0,
+            end: 0,
+            tiles: 0,
+        }
+    }
+
     /// The lines of columns `col .. col + cols` of the terms, if these follow each other at one distance.
     pub(crate) fn push(&mut self, terms: &Terms<T>, col: usize, cols: usize) {
         let Some((first, step)) = terms.evenly() else {
@@ -70,12 +75,20 @@ impl<T> Streams<T> {
         }
     }
 
-    /// The next one.
+    /// What the next tile prefetches.
     pub(crate) fn pop(&mut self) -> Option<Ahead<T>> {
         if self.from == self.end {
             return None;
         }
-        self.from += 1;
-        Some(self.all[(self.from - 1) % MOST_AHEAD])
+        let first = self.all[self.from % MOST_AHEAD];
+        let lines = self.k / AHEAD_EVERY;
+        let at = first
+            .at
+            .wrapping_add((self.tiles * lines).wrapping_mul(first.step));
+        self.tiles += 1;
+        if self.tiles == AHEAD_EVERY {
+            (self.from, self.tiles) = (self.from + 1, 0);
+        }
+        Some(Ahead { at, ..first })
     }
 }

@@ -98,6 +98,9 @@ const UNROLL: usize = 4;
 /// Rows of A that x86-64's address modes reach from one address: those 0, 1 and 2 times `lda` behind it.
 const REACHED: usize = 3;
 
+/// Terms of a packed A from one prefetch to the next: more at a time would wait for each other.
+pub(crate) const AHEAD_EVERY: usize = 2;
+
 /// Where the next terms are.
 struct Next<S: Simd, const PACKED: bool> {
     /// Of A: the first number, or that of every third row.
@@ -118,11 +121,13 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
         acc: &mut [[S::V; V]; R],
     ) {
         const { assert!(R <= 4 * REACHED) };
+        let every = if PACKED { AHEAD_EVERY } else { 1 };
         // SAFETY: as the caller guarantees. Prefetches access nothing.
         unsafe {
             for u in 0..U {
-                if R >= AHEAD_FROM {
-                    prefetch::<L2, _>(self.ahead.wrapping_add(u.wrapping_mul(tile.ahead.step)));
+                if R >= AHEAD_FROM && (u + 1) % every == 0 {
+                    prefetch::<L2, _>(self.ahead);
+                    self.ahead = self.ahead.wrapping_add(tile.ahead.step);
                 }
                 let mut x = [S::zero(); V];
                 for (v, x) in x.iter_mut().enumerate() {
@@ -145,7 +150,6 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
         let each = if PACKED { R } else { 1 };
         self.a = self.a.map(|a| own_register(a.wrapping_add(U * each)));
         self.b = self.b.wrapping_add(U * S::NR);
-        self.ahead = self.ahead.wrapping_add(U.wrapping_mul(tile.ahead.step));
     }
 }
 
@@ -158,7 +162,7 @@ fn own_register<T>(at: *const T) -> *const T {
         let mut at = at;
         // SAFETY: there is no instruction.
         unsafe {
-            std::arch::asm!("/* {0} */", inout(reg) at, options(pure, nomem, nostack, preserves_flags));
+            std::arch::asm!("/* {0} */", inout(reg) at, options(pure, readonly, nostack, preserves_flags));
         }
         at
     }
@@ -182,12 +186,12 @@ impl<S: Simd, const R: usize, const V: usize, const PACKED: bool> SimdOp
             a,
             lda,
             b,
-            panel,
             c,
             ldc,
             cols,
             start,
             ahead,
+            ..
         } = self.0;
         let add = matches!(start, SumStart::Old);
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements

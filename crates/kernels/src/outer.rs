@@ -288,13 +288,13 @@ impl<'a, S: Simd> Outer<'a, S> {
         let add = pass.k0 > 0 || self.args.add;
         // SAFETY: as the caller guarantees.
         let terms = unsafe { self.deltas(pass) };
-        let mut ahead = Streams::default();
+        let mut panels_ahead = Streams::of(kk);
         // Smaller tiles prefetch nothing.
         let prefetches = S::MR >= AHEAD_FROM;
         if let Some(next) = next.filter(|_| prefetches) {
             for panel in next.panels.iter().flatten() {
                 // SAFETY: as the caller guarantees.
-                ahead.push(
+                panels_ahead.push(
                     &unsafe { self.terms(panel.rhs, next) },
                     panel.col,
                     panel.cols,
@@ -335,6 +335,8 @@ impl<'a, S: Simd> Outer<'a, S> {
                         set,
                     })
                 };
+                // What is packed after these tiles comes first.
+                let mut ahead = Streams::of(kk);
                 let width = TILES * S::MR;
                 match (rows(t1 - 1).1, next) {
                     _ if !prefetches => {}
@@ -351,7 +353,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                 }
                 let mut prefetched = |rows| match rows < AHEAD_FROM {
                     true => None,
-                    false => ahead.pop(),
+                    false => ahead.pop().or_else(|| panels_ahead.pop()),
                 };
                 let panels = pass.packed(self.scratch, S::NR);
                 for (p, packed) in panels.filter(|(p, _)| !p.narrow) {

@@ -10,7 +10,6 @@
 use crate::ahead::Ahead;
 use crate::bf16;
 use crate::extra::{Extra, whole};
-use crate::memory::CACHE_LINE;
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
@@ -185,11 +184,10 @@ unsafe fn packed<S: Simd>(
     let wide = panels_at_once(m);
     let pieces = n.div_ceil(wide * S::NR);
     let groups = tiles.div_ceil(GROUP);
-    // Elements of a cache line, and the lines of a panel's term.
-    let line = CACHE_LINE / size_of::<S::T>();
-    let lines = S::NR.div_ceil(line);
     for g in 0..groups {
         let (t0, t1) = (part(tiles, groups, g), part(tiles, groups, g + 1));
+        // Of the numbers of a term of the next panel, what each tile prefetches.
+        let ahead = S::NR.div_ceil(t1 - t0);
         for k0 in (0..k).step_by(K_BLOCK) {
             let kk = K_BLOCK.min(k - k0);
             for piece in 0..pieces {
@@ -225,10 +223,12 @@ unsafe fn packed<S: Simd>(
                                 cols,
                                 start: start.part(k0 == 0, j),
                                 ahead: match next {
-                                    // A line of each of its terms.
-                                    Some((j, k0)) if t - t0 < lines => Ahead {
-                                        at: b.add(j * k + k0 * S::NR + (t - t0) * line),
-                                        step: S::NR,
+                                    // Each tile a part of it: too many at a time would wait for each other.
+                                    Some((j, k0)) => Ahead {
+                                        at: b.wrapping_add(
+                                            j * k + k0 * S::NR + (t - t0) * kk * ahead,
+                                        ),
+                                        step: ahead,
                                     },
                                     _ => Ahead::nothing(a),
                                 },
