@@ -12,8 +12,8 @@
 //!
 //! A second line `observe: value(keep), adjoint(c)` observes these; an adjoint is compared with the derivative of the
 //! loss with respect to that value. A line `options: without time_tile, unroll 4, flush` says which options `all`,
-//! `gradient`, `hessian`, `fuse`, `plan` and the executed plans switch off, the unroll factor, and that delayed values
-//! are flushed; in such a case, lines `default 1 `text`: …` are expectations of the result with default options.
+//! `gradient`, `hessian`, `fuse`, `plan` and the executed plans switch off, the unroll factor, that delayed values
+//! are flushed, and that operands of products are rounded (`bf16`); in such a case, lines `default 1 `text`: …` are expectations of the result with default options.
 //!
 //! `stream` stands for the stages of a stepper: *stream*, the driver's passes, and the plan for samples one after
 //! another. `simplify early` is the pass before a differentiation; `adjoint` is that of the loss with respect to all
@@ -35,7 +35,7 @@ mod plans;
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::passes::{adjoint, components, legalize, simplify, split, stack_products};
-use retrograd_graph::{Graph, Options, Target, Unroll, interpret, plan, text, verify};
+use retrograd_graph::{Bf16, Graph, Options, Target, Unroll, interpret, plan, text, verify};
 use retrograd_tape::{InputRole, Map, Observe, Op, OutputRole, Value};
 
 const RULE: &str = "\n----\n";
@@ -137,6 +137,7 @@ fn options_of(line: &str) -> Result<Options, String> {
                 options.unroll = Unroll::by(factor).map_err(|e| e.to_string())?;
             }
             None if wish == "flush" => options.flush = true,
+            None if wish == "bf16" => options.bf16 = Bf16::Ops,
             _ => return Err(format!("`{wish}` is no option")),
         }
     }

@@ -7,7 +7,7 @@
 //! Invariant: prefetches read nothing and fault nowhere, so that an address may lie beyond its array.
 
 use crate::memory::CACHE_LINE;
-use crate::micro::AHEAD_EVERY;
+use crate::micro::{AHEAD_EVERY, UNROLL};
 use crate::terms::Terms;
 
 /// A line to prefetch into L2 with each term of a tile, or with every [`AHEAD_EVERY`] of a packed one.
@@ -42,13 +42,13 @@ pub(crate) struct Streams<T> {
     all: [Ahead<T>; MOST_AHEAD],
     from: usize,
     end: usize,
-    /// Tiles that have prefetched the first of them.
+    /// Tiles that have taken a share of the first of them.
     tiles: usize,
 }
 
 impl<T> Streams<T> {
-    /// Nothing.
-    pub(crate) fn of(k: usize) -> Self {
+    /// None, for tiles of `k` terms.
+    pub(crate) fn none(k: usize) -> Self {
         Self {
             k,
             all: [Ahead::nothing(std::ptr::null()); MOST_AHEAD],
@@ -75,13 +75,19 @@ impl<T> Streams<T> {
         }
     }
 
+    /// Forgets what has not been prefetched.
+    pub(crate) fn clear(&mut self) {
+        (self.from, self.tiles) = (self.end, 0);
+    }
+
     /// What the next tile prefetches.
     pub(crate) fn pop(&mut self) -> Option<Ahead<T>> {
         if self.from == self.end {
             return None;
         }
         let first = self.all[self.from % MOST_AHEAD];
-        let lines = self.k / AHEAD_EVERY;
+        // Terms that remain after whole iterations prefetch nothing.
+        let lines = self.k / UNROLL * (UNROLL / AHEAD_EVERY);
         let at = first
             .at
             .wrapping_add((self.tiles * lines).wrapping_mul(first.step));

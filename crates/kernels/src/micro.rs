@@ -93,7 +93,7 @@ impl<T> Clone for TileArgs<T> {
 }
 
 /// Terms of one iteration: additions to addresses compete with multiplications for the processor's ports.
-const UNROLL: usize = 4;
+pub(crate) const UNROLL: usize = 4;
 
 /// Rows of A that x86-64's address modes reach from one address: those 0, 1 and 2 times `lda` behind it.
 const REACHED: usize = 3;
@@ -113,14 +113,14 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
     /// Adds `U` terms to the sums of a tile of `R` rows × `V` registers.
     ///
     /// # Safety
-    /// The terms must be there.
+    /// A and all panels of B must have as many more terms.
     #[inline(always)]
     unsafe fn terms<const R: usize, const V: usize, const U: usize>(
         &mut self,
         tile: &TileArgs<S::T>,
         acc: &mut [[S::V; V]; R],
     ) {
-        const { assert!(R <= 4 * REACHED) };
+        const { assert!(R <= 4 * REACHED && UNROLL.is_multiple_of(AHEAD_EVERY)) };
         let every = if PACKED { AHEAD_EVERY } else { 1 };
         // SAFETY: as the caller guarantees. Prefetches access nothing.
         unsafe {
@@ -153,14 +153,14 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
     }
 }
 
-/// The same address, of which the compiler knows nothing: it would compute all addresses from one, term by term, or keep one
-/// for each row, of which there are more than registers.
+/// The same address, of which the compiler knows nothing. Otherwise it would compute all addresses from one, term by term, or
+/// keep one for each row, of which there are more than registers.
 #[inline(always)]
 fn own_register<T>(at: *const T) -> *const T {
     #[cfg(target_arch = "x86_64")]
     {
         let mut at = at;
-        // SAFETY: there is no instruction.
+        // SAFETY: there is no instruction. (`nomem` would be as true, but is a lint's suspicion where addresses are passed.)
         unsafe {
             std::arch::asm!("/* {0} */", inout(reg) at, options(pure, readonly, nostack, preserves_flags));
         }

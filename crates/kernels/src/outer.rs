@@ -288,7 +288,7 @@ impl<'a, S: Simd> Outer<'a, S> {
         let add = pass.k0 > 0 || self.args.add;
         // SAFETY: as the caller guarantees.
         let terms = unsafe { self.deltas(pass) };
-        let mut panels_ahead = Streams::of(kk);
+        let (mut ahead, mut panels_ahead) = (Streams::none(kk), Streams::none(kk));
         // Smaller tiles prefetch nothing.
         let prefetches = S::MR >= AHEAD_FROM;
         if let Some(next) = next.filter(|_| prefetches) {
@@ -336,7 +336,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                     })
                 };
                 // What is packed after these tiles comes first.
-                let mut ahead = Streams::of(kk);
+                ahead.clear();
                 let width = TILES * S::MR;
                 match (rows(t1 - 1).1, next) {
                     _ if !prefetches => {}

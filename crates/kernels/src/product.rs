@@ -186,8 +186,9 @@ unsafe fn packed<S: Simd>(
     let groups = tiles.div_ceil(GROUP);
     for g in 0..groups {
         let (t0, t1) = (part(tiles, groups, g), part(tiles, groups, g + 1));
-        // Of the numbers of a term of the next panel, what each tile prefetches.
-        let ahead = S::NR.div_ceil(t1 - t0);
+        // Each tile prefetches a part of the next panel, so many numbers with each term: more at a time would wait for each
+        // other.
+        let step = S::NR.div_ceil(t1 - t0);
         for k0 in (0..k).step_by(K_BLOCK) {
             let kk = K_BLOCK.min(k - k0);
             for piece in 0..pieces {
@@ -223,12 +224,11 @@ unsafe fn packed<S: Simd>(
                                 cols,
                                 start: start.part(k0 == 0, j),
                                 ahead: match next {
-                                    // Each tile a part of it: too many at a time would wait for each other.
                                     Some((j, k0)) => Ahead {
                                         at: b.wrapping_add(
-                                            j * k + k0 * S::NR + (t - t0) * kk * ahead,
+                                            j * k + k0 * S::NR + (t - t0) * kk * step,
                                         ),
-                                        step: ahead,
+                                        step,
                                     },
                                     _ => Ahead::nothing(a),
                                 },

@@ -12,7 +12,6 @@ use crate::passes::simplify::{concat, slice};
 /// Weight gradients that share their right operand become one of the joined left operands.
 pub(super) fn gradients(g: &Graph, rules: Rules) -> Graph {
     let (c, halves) = (rules.classes(g), Halves::of(g));
-    let unrounded = rules.unrounded(g);
     let order = g.order();
     // The δ that already lie side by side because a product joined them.
     let mut place: HashMap<Value, usize> = HashMap::default();
@@ -36,8 +35,7 @@ pub(super) fn gradients(g: &Graph, rules: Rules) -> Graph {
             continue;
         }
         let (class, domain) = (c.class(xs[0]), g.node(xs[0]).ty.domain);
-        let apart = unrounded.contains(&xs[0]);
-        groups.add((to, xs[1], class, domain, halves.is_late(v), apart), v);
+        groups.add((to, xs[1], class, domain, halves.is_late(v)), v);
     }
     let groups = groups
         .0

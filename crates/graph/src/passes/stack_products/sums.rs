@@ -115,7 +115,7 @@ fn joinable(
         let free = single && (in_place || !distribute);
         // A product that cannot be joined is a group of its own.
         let alone = (!free).then_some(p);
-        let apart = unrounded.contains(&w) || unrounded.contains(&x);
+        let apart = (unrounded.contains(&w), unrounded.contains(&x));
         groups.add((transposed, c.class(p), c.class(x), alone, apart), p);
     }
     groups.0.into_iter().map(|(_, members)| members).collect()
