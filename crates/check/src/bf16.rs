@@ -20,7 +20,7 @@ use crate::sample::Sample;
 /// such products.
 ///
 /// What roundings make of the results is measured on the sample; where that is too little, on four others
-/// [nearby](what_roundings_make), too.
+/// nearby, too.
 ///
 /// # Errors
 /// What went wrong.
