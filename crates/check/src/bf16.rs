@@ -19,8 +19,8 @@ use crate::sample::Sample;
 /// a sum where another rounds its terms, or nothing: that moves results by no more. [`bf16_exactly`] is for programs without
 /// such products.
 ///
-/// What roundings make of the results is measured on the sample; where that is too little, on four others
-/// nearby, too.
+/// What roundings make of the results is measured on the sample; where that is too little, on four others nearby,
+/// too.
 ///
 /// # Errors
 /// What went wrong.
@@ -84,7 +84,8 @@ fn agreeing(sample: &Sample<'_>, share: f64) -> Verdict {
 /// sample's `own` and of four beside it. One alone is small by chance where roundings cancel, or few numbers lie near their
 /// rounded ones. What is moved by up to a 64th has other bits after the eight that bfloat16 has.
 fn what_roundings_make(sample: &Sample<'_>, own: f64) -> f64 {
-    /// Roundings of 2⁻⁹ that make more of the results have crossed a jump, and say nothing about the sample itself.
+    /// Where roundings of 2⁻⁹ make more of the results, they have probably crossed a jump, which says nothing about the
+    /// sample itself.
     const MOST: f64 = 1.0 / 16.0;
     let beside = |k: u64| {
         let beside = sample.beside(f64::powi(2.0, -6), sample.seed ^ k);

@@ -13,7 +13,8 @@
 //! A second line `observe: value(keep), adjoint(c)` observes these; an adjoint is compared with the derivative of the
 //! loss with respect to that value. A line `options: without time_tile, unroll 4, flush` says which options `all`,
 //! `gradient`, `hessian`, `fuse`, `plan` and the executed plans switch off, the unroll factor, that delayed values
-//! are flushed, and that operands of products are rounded (`bf16`); in such a case, lines `default 1 `text`: …` are expectations of the result with default options.
+//! are flushed, and that operands of products are rounded (`bf16`); in such a case, lines `default 1 `text`: …` are
+//! expectations of the result with default options.
 //!
 //! `stream` stands for the stages of a stepper: *stream*, the driver's passes, and the plan for samples one after
 //! another. `simplify early` is the pass before a differentiation; `adjoint` is that of the loss with respect to all

@@ -471,10 +471,7 @@ impl<T: Real> PlanRun<'_, T> {
 
 /// An operand of a product.
 fn rounded<T: Real>(bf16: bool, x: T) -> T {
-    match bf16 {
-        true => x.round_bf16(),
-        false => x,
-    }
+    if bf16 { x.round_bf16() } else { x }
 }
 
 /// The point of a lower domain that corresponds to a point.
