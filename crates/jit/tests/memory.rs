@@ -249,10 +249,16 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     println!("{memory:?}, all matrices {matrices} bytes");
     assert!(memory.bytes * 8 < matrices, "{memory:?}, not {matrices}");
 
+    // Few steps stay in cache, and are kept.
+    let memory = train
+        .memory(Extent { steps: 64, rows: b }, (&[], &[]))
+        .expect("no budget");
+    assert!(!memory.replays, "{memory:?}");
+
     // Gradients are those of a plan that keeps every matrix.
     let whole = Options::default().with(|o| o.sweeps = false);
     let kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
-    let t = 64;
+    let t = 400;
     let memory = train
         .memory(Extent { steps: t, rows: b }, (&[], &[]))
         .expect("no budget");

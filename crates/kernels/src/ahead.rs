@@ -10,7 +10,8 @@ use crate::memory::CACHE_LINE;
 use crate::micro::{AHEAD_EVERY, UNROLL};
 use crate::terms::Terms;
 
-/// A line to prefetch into L2 with each term of a tile, or with every [`AHEAD_EVERY`] of a packed one.
+/// A line to prefetch into L2 with each term of a tile, or with every [`AHEAD_EVERY`] of a packed one, which is a pair of
+/// bfloat16.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
     /// The address prefetched first.

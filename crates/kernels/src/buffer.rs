@@ -5,7 +5,7 @@
 //! Invariant: nothing in this module's public API can access memory out of bounds: a wrong length panics.
 
 use crate::maths::Function;
-use crate::memory::{CACHE_LINE, Memory};
+use crate::memory::{CACHE_LINE, Memory, allocated};
 use crate::types::{Block, Weights};
 use crate::{ActivateFn, Activation, Kernels, SimdElement};
 use std::fmt;
@@ -66,7 +66,7 @@ impl std::error::Error for TooMany {}
 impl<T> AlignedBuffer<T> {
     /// Bytes that a buffer of `len` elements takes.
     pub const fn bytes_of(len: usize) -> usize {
-        (len * size_of::<T>()).div_ceil(CACHE_LINE) * CACHE_LINE
+        allocated((len * size_of::<T>()).div_ceil(CACHE_LINE) * CACHE_LINE)
     }
 }
 

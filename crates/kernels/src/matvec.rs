@@ -5,7 +5,6 @@
 //! eight, in two chains.
 
 use crate::simd::{Simd, SimdOp};
-use crate::unpacked;
 use std::marker::PhantomData;
 
 /// Bytes of partial sums.
@@ -52,7 +51,16 @@ pub(crate) unsafe extern "C" fn matvec_transposed<S: Simd>(
     y: *mut S::T,
 ) {
     // SAFETY: guaranteed by the caller.
-    unsafe { unpacked::transposed::<S>(rows, cols, m, x, y) }
+    unsafe {
+        S::vectorize(Sums::<S> {
+            rows,
+            cols,
+            m,
+            x,
+            y,
+            set: PhantomData,
+        });
+    }
 }
 
 struct Dots<S: Simd> {
@@ -142,5 +150,115 @@ impl<S: Simd> Dots<S> {
             }
         }
         Q
+    }
+}
+
+struct Sums<S: Simd> {
+    rows: usize,
+    cols: usize,
+    m: *const S::T,
+    x: *const S::T,
+    y: *mut S::T,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> SimdOp for Sums<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let mut j = 0;
+        // SAFETY: guaranteed by the caller; these columns exist.
+        unsafe {
+            // Two sums for each vector, and a number of x: AVX-512 has 32 registers, other sets may have 16.
+            if S::LANES * size_of::<S::T>() == LINE {
+                j = self.strips::<8>(j);
+            }
+            j = self.strips::<4>(j);
+            j = self.strips::<2>(j);
+            while j < self.cols {
+                self.columns::<1>(j);
+                j += S::LANES;
+            }
+        }
+    }
+}
+
+impl<S: Simd> Sums<S> {
+    /// The sums of `V` whole vectors of columns from `j` on, as often as there are so many; returns the column after them.
+    ///
+    /// # Safety
+    /// See [`crate::MatVecFn`].
+    #[inline(always)]
+    unsafe fn strips<const V: usize>(&self, mut j: usize) -> usize {
+        while j + V * S::LANES <= self.cols {
+            // SAFETY: guaranteed by the caller; so many columns exist.
+            unsafe { self.columns::<V>(j) };
+            j += V * S::LANES;
+        }
+        j
+    }
+
+    /// The sums of `V` whole vectors of columns from `j` on; a single one may have fewer.
+    ///
+    /// # Safety
+    /// See [`crate::MatVecFn`]; column `j` exists, and if `V` is more than 1, all of these columns.
+    #[inline(always)]
+    unsafe fn columns<const V: usize>(&self, j: usize) {
+        let mut r = 0;
+        // SAFETY: guaranteed by the caller; these rows exist.
+        unsafe {
+            let mut sums = [S::zero(); V];
+            while r + 8 <= self.rows {
+                self.add::<8, V>(r, j, &mut sums);
+                r += 8;
+            }
+            if self.rows & 4 != 0 {
+                self.add::<4, V>(r, j, &mut sums);
+                r += 4;
+            }
+            if self.rows & 2 != 0 {
+                self.add::<2, V>(r, j, &mut sums);
+                r += 2;
+            }
+            if self.rows & 1 != 0 {
+                self.add::<1, V>(r, j, &mut sums);
+            }
+            for (v, sum) in sums.into_iter().enumerate() {
+                let at = j + v * S::LANES;
+                S::store_up_to(self.y.add(at), self.cols - at, sum);
+            }
+        }
+    }
+
+    /// Adds rows r .. r + Q, weighted, in two chains, which halve the latency.
+    ///
+    /// # Safety
+    /// As [`columns`](Self::columns); these rows exist.
+    #[inline(always)]
+    unsafe fn add<const Q: usize, const V: usize>(&self, r: usize, j: usize, sums: &mut [S::V; V]) {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            let from = self.m.add(r * self.cols + j);
+            let mut odd = [S::zero(); V];
+            for q in 0..Q {
+                let x = S::splat(*self.x.add(r + q));
+                let row = from.add(q * self.cols);
+                for v in 0..V {
+                    let at = v * S::LANES;
+                    let m = match V {
+                        1 => S::load_up_to(row, self.cols - j),
+                        _ => S::load(row.add(at)),
+                    };
+                    let chain = if q % 2 == 0 {
+                        &mut sums[v]
+                    } else {
+                        &mut odd[v]
+                    };
+                    *chain = S::fma(m, x, *chain);
+                }
+            }
+            for (sum, odd) in sums.iter_mut().zip(odd) {
+                *sum = S::add(*sum, odd);
+            }
+        }
     }
 }

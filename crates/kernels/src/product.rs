@@ -201,14 +201,7 @@ unsafe fn packed<S: Simd>(
                         panels /= 2;
                     }
                     let cols = (panels * S::NR).min(end - j);
-                    // The panel after this one, or the first one of the next terms.
-                    let first = if backward { (n - 1) / S::NR * S::NR } else { 0 };
-                    let next = match backward {
-                        true if j > 0 => Some((j - S::NR, k0)),
-                        false if j + cols < n => Some((j + cols, k0)),
-                        _ if k0 + kk < k => Some((first, k0 + kk)),
-                        _ => None,
-                    };
+                    let next = following(backward, S::NR, (n, k), (j, cols), (k0, kk));
                     for t in t0..t1 {
                         let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
                         // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
@@ -240,5 +233,23 @@ unsafe fn packed<S: Simd>(
                 }
             }
         }
+    }
+}
+
+/// The first column and term of the panel that is read after columns j .. j + cols of terms k0 .. k0 + kk: the one beside it,
+/// or the first one of the next terms.
+pub(crate) fn following(
+    backward: bool,
+    nr: usize,
+    (n, k): (usize, usize),
+    (j, cols): (usize, usize),
+    (k0, kk): (usize, usize),
+) -> Option<(usize, usize)> {
+    let first = if backward { (n - 1) / nr * nr } else { 0 };
+    match backward {
+        true if j > 0 => Some((j - nr, k0)),
+        false if j + cols < n => Some((j + cols, k0)),
+        _ if k0 + kk < k => Some((first, k0 + kk)),
+        _ => None,
     }
 }

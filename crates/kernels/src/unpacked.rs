@@ -90,40 +90,6 @@ pub(crate) unsafe fn product<S: Simd>(
     }
 }
 
-/// y = Mᵀ x for a whole matrix, as [`product`] of one row and one block.
-///
-/// # Safety
-/// See [`crate::MatVecFn`].
-#[inline(always)]
-pub(crate) unsafe fn transposed<S: Simd>(
-    rows: usize,
-    cols: usize,
-    m: *const S::T,
-    x: *const S::T,
-    y: *mut S::T,
-) {
-    let product = BlockProduct::<S> {
-        w: Block {
-            ptr: m,
-            ld: cols,
-            row: 0,
-            col: 0,
-            rows,
-            cols,
-        },
-        backward: false,
-        m: 1,
-        a: x,
-        lda: 0,
-        start: SumStart::Zero,
-        c: y,
-        ldc: 0,
-        set: PhantomData,
-    };
-    // SAFETY: guaranteed by the caller.
-    unsafe { S::vectorize(Sums(product)) }
-}
-
 /// An operation on a block's rows, a few at a time.
 trait RowGroups {
     /// Processes rows r .. r + Q of the block, which must exist; `first` if they are the first to be processed.

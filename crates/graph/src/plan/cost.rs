@@ -64,8 +64,9 @@ pub struct RunShape {
     pub layout: Layout,
 }
 
-/// The cost of an item for one step of one row: see [`Work::effort`].
-pub fn effort(plan: &Plan, item: &Item) -> usize {
+/// The cost of an item for one step of one row, of which a lane loop counts as so many numbers at `least`: see
+/// [`Work::effort`].
+pub fn effort(plan: &Plan, item: &Item, least: usize) -> usize {
     let mut count = Count {
         plan,
         t: 1,
@@ -85,7 +86,10 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
     };
     count.item(item, None);
     let cost = plan.target.cycles().effort;
-    let efforts = count.out.iter().map(|t| t.times * t.work.effort(cost));
+    let efforts = count
+        .out
+        .iter()
+        .map(|t| t.times * t.work.effort(cost, least));
     efforts.sum()
 }
 

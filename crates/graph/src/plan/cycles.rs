@@ -77,6 +77,9 @@ pub struct Effort {
     pub polynomial: usize,
     /// A fold's share of a lane: a chain of additions, and a partial vector is added up separately.
     pub fold: usize,
+    /// A number that crosses between sweeps of a long sequence: it is written to memory and read back, where recomputing it
+    /// happens in cache. A matrix memory needs 7 to 15 to recompute one, a minimal gated unit 28, a layer-norm LSTM 31.
+    pub crossing: usize,
 }
 
 /// 256-bit and 512-bit kernels with fused multiply-add, emitted vectors of 128 bits.
@@ -109,6 +112,7 @@ pub const WIDE: Cycles = Cycles {
         flops: 8,
         polynomial: 10,
         fold: 4,
+        crossing: 16,
     },
 };
 
@@ -116,6 +120,11 @@ pub const WIDE: Cycles = Cycles {
 /// multiplications and two additions of four numbers per cycle (by the tables of Zen 2 and later; not measured).
 pub const NARROW: Cycles = Cycles {
     flops: 16.0,
+    effort: Effort {
+        // Emitted loops are not wide there.
+        crossing: 9,
+        ..WIDE.effort
+    },
     ..WIDE
 };
 

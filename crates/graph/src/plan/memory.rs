@@ -51,8 +51,8 @@ pub struct Memory {
     pub keep: PrimaryMap<BufferId, Lifetime>,
     /// The parts that can be replayed.
     pub replays: Vec<Checkpointing>,
-    /// Whether a long sequence is better replayed than kept: recomputing the values that cross between sweeps costs
-    /// less than storing them for all steps.
+    /// Whether a sequence that outgrows the caches is better replayed than kept: recomputing the values that cross between
+    /// sweeps, in cache, costs less than storing them for all steps.
     pub pays: bool,
     /// Numbers of a point in all arrays over steps that the items of a sweep touch, of the sweep with the most.
     pub sweep_numbers: usize,

@@ -293,7 +293,7 @@ impl fmt::Display for Plan {
             self.items(f, late)?;
         }
         let long = match self.memory.pays {
-            true => ", by default where T is large",
+            true => ", by default where a run outgrows the caches",
             false => "",
         };
         for (i, r) in self.memory.replays.iter().enumerate() {

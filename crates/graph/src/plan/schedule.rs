@@ -6,6 +6,7 @@
 
 mod body;
 mod defer;
+mod family;
 mod halves;
 mod sink;
 mod sums;
@@ -19,6 +20,7 @@ use crate::passes::components::Class;
 use crate::plan::LoopKind;
 use crate::plan::build::{Classified, LoweringKind};
 use crate::work;
+use family::Families;
 
 /// The smallest piece of element-wise work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +100,7 @@ struct Scheduler<'f, 'g> {
     f: &'f Classified<'g>,
     /// Whether work within bodies moves down to what reads it.
     sink: bool,
+    families: Families,
     fills: Vec<Value>,
     /// Position of each value in the order, indexed by value.
     place: Vec<usize>,
@@ -158,6 +161,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         let mut s = Scheduler {
             f,
             sink,
+            families: Families::of(f),
             place: vec![usize::MAX; f.g.bound()],
             waited: vec![Vec::new(); all],
             pending: vec![0; all],
@@ -437,9 +441,9 @@ impl<'f, 'g> Scheduler<'f, 'g> {
     }
 
     fn body(&self, group: &[Value], fills: &[Value]) -> Vec<Draft> {
-        let mut body = body::body(self.f, group, fills);
+        let mut body = body::body(self.f, &self.families, group, fills);
         if self.sink {
-            sink::sink(self.f, &mut body);
+            sink::sink(self.f, &self.families, &mut body);
         }
         body
     }

@@ -122,7 +122,7 @@ impl Efforts {
             let weights = SliceWork::weights_of(items);
             OfItem {
                 address: address(item),
-                effort: effort(plan, item),
+                effort: effort(plan, item, 1),
                 slices: SliceWork::of(plan, items),
                 columns: weights.iter().all(|&w| can_be_divided(&plan.weights[w])),
             }

@@ -18,7 +18,7 @@ use crate::error::RunError;
 const POINTS_PER_BLOCK: usize = 4096;
 
 /// Bytes of a block, in the arrays that a sweep's items touch, that stay in L2 from item to item. It is no target's own size:
-/// sums are grouped by blocks, and have the same bits on AVX2 and AVX-512.
+/// sums are grouped by blocks, and have the same bits on AVX2 and AVX-512 where nothing is replayed.
 const BLOCK_BYTES: usize = 768 << 10;
 
 /// The bytes of sums, read and written, from which on blocks are not cut for L2 (docs/PERFORMANCE.md).
@@ -28,6 +28,13 @@ const MOST_SUM_BYTES: usize = 1 << 20;
 /// with a weight that does not lie on cache lines: these take a tenth longer (docs/PERFORMANCE.md). Beyond L2 a copy costs
 /// more than it saves.
 const ALIGNED_FROM: usize = 32;
+
+/// What a run keeps for the backward step stays in the last cache, which holds other things, too, and is shared, if it takes
+/// at most this part of it (docs/PERFORMANCE.md).
+const KEPT_OF_CACHE: usize = 3;
+
+/// Halves of the second cache that a step may take which is replayed: what does not fit comes from the last cache.
+const HALVES_OF_CACHE: usize = 3;
 
 /// Distance of the rows of a matrix that all begin cache lines.
 pub(super) fn aligned_ld<T>(cols: usize) -> usize {
@@ -297,12 +304,13 @@ impl<T: Element> MemoryNeed<'_, T> {
             replay,
         };
         let memory = &self.plan.memory;
-        let short = match memory.pays {
+        let pays = memory.pays && self.replays_in_cache();
+        let short = match pays {
             true => self.short(),
             false => fewest,
         };
         // A single block is kept in any case.
-        let replays = memory.pays && short > 1;
+        let replays = pays && short > 1;
         let Some(budget) = budget else {
             return Ok(of(short, replays));
         };
@@ -363,11 +371,25 @@ impl<T: Element> MemoryNeed<'_, T> {
         }
     }
 
+    /// Whether all steps would be kept in memory, while a replay of one leaves it in the second cache, or nearly.
+    fn replays_in_cache(&self) -> bool {
+        let caches = self.plan.target.caches();
+        let step = self.step_bytes();
+        step <= caches.l2 / 2 * HALVES_OF_CACHE
+            && step.saturating_mul(self.full_steps()) > caches.l3 / KEPT_OF_CACHE
+    }
+
+    /// Bytes of a step of all rows in the arrays that cross between sweeps, or that keep a block.
+    fn step_bytes(&self) -> usize {
+        let numbers = self.plan.block_numbers() * size_of::<T>();
+        self.points.rows.saturating_mul(numbers)
+    }
+
     /// Block length of a sequence that is replayed rather than kept: short enough for a block's values to be in cache
     /// when they are read, unless that takes more memory for the states at the borders.
     pub(super) fn short(&self) -> usize {
         let (t, b, plan) = (self.full_steps(), self.points.rows, self.plan);
-        let step = b * plan.block_numbers() * size_of::<T>();
+        let step = self.step_bytes();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();
         // step · K + border · T / K is minimal where both terms are equal.

@@ -4,8 +4,9 @@
 //! to the old value at the end. So its value does not depend on the tile.
 
 use super::unit::Unit;
-use crate::micro::SumStart;
-use crate::simd::{Simd, SimdOp};
+use crate::ahead::Ahead;
+use crate::micro::{AHEAD_EVERY, AHEAD_FROM, SumStart};
+use crate::simd::{L2, Simd, SimdOp, prefetch};
 
 /// One tile's operands. Strides in words, of C in elements.
 #[derive(Clone, Copy)]
@@ -27,6 +28,8 @@ pub(super) struct Tile {
     /// Columns of C to be written: at least 1, at most the tile's width.
     pub(super) cols: usize,
     pub(super) start: SumStart<f32>,
+    /// What to prefetch meanwhile, a line with each pair of terms; tiles of fewer than [`AHEAD_FROM`] rows ignore it.
+    pub(super) ahead: Ahead<f32>,
 }
 
 /// `R` rows × `V` registers.
@@ -47,6 +50,7 @@ impl<U: Unit, const R: usize, const V: usize> SimdOp for MicroKernel<'_, U, R, V
             ldc,
             cols,
             start,
+            mut ahead,
         } = self.0;
         let lanes = U::S::LANES;
         let nr = U::S::NR;
@@ -63,7 +67,13 @@ impl<U: Unit, const R: usize, const V: usize> SimdOp for MicroKernel<'_, U, R, V
                     }
                 }
             }
+            // `Streams` count on a line for so many terms.
+            const { assert!(AHEAD_EVERY == 2) };
             for p in 0..pairs {
+                if R >= AHEAD_FROM {
+                    prefetch::<L2, _>(ahead.at);
+                    ahead.at = ahead.at.wrapping_add(ahead.step);
+                }
                 let line = b.add(p * nr * U::WORDS);
                 let mut x = [U::load(line, nr); V];
                 for (v, x) in x.iter_mut().enumerate().skip(1) {

@@ -11,8 +11,9 @@ use std::ops::Range;
 use super::micro::{Tile, tile};
 use super::pack::lines;
 use super::unit::Unit;
+use crate::ahead::{Ahead, Streams};
 use crate::memory::CACHE_LINE;
-use crate::micro::{SumStart, part};
+use crate::micro::{AHEAD_FROM, SumStart, part};
 use crate::outer::{boundary, piece, place};
 use crate::simd::{Simd, SimdOp};
 use crate::terms::{PackDelta, PackRhs, TILES, Terms};
@@ -155,8 +156,12 @@ impl<U: Unit> Outer<'_, U> {
             if panels[0].is_none() && !sums_left {
                 return;
             }
+            // What δ is packed from after this: the same terms for further panels, or the next ones.
+            let more = self.rhs.iter().skip(next.0 + 1).any(|r| r.n > 0)
+                || self.rhs.get(next.0).is_some_and(|r| next.1 < r.n);
+            let then = if more { k0 } else { k0 + kk };
             // SAFETY: the panels are behind the rest of scratch.
-            unsafe { self.some(k0, kk, add, bias, &panels, wide.add(kk * nr)) };
+            unsafe { self.some((k0, kk, then), add, bias, &panels, wide.add(kk * nr)) };
             bias = false;
         }
     }
@@ -191,14 +196,25 @@ impl<U: Unit> Outer<'_, U> {
         lines
     }
 
-    /// Packs δ and multiplies it by the panels; with `bias`, also sums it.
+    /// The terms of δ.
+    ///
+    /// # Safety
+    /// As [`outer`].
+    unsafe fn deltas(&self, k0: usize, kk: usize) -> Terms<f32> {
+        let args = self.args;
+        let strides = (args.step_stride, args.row_stride, args.lag);
+        // SAFETY: passed on to the caller.
+        unsafe { Terms::new(args.delta, strides, args, k0, kk) }
+    }
+
+    /// Packs δ and multiplies it by the panels; with `bias`, also sums it. Meanwhile, the δ that is packed next is prefetched,
+    /// at last that of the terms from `then` on.
     ///
     /// # Safety
     /// As [`outer`]; `at` has room for [`TILES`] tiles before and after rounding.
     unsafe fn some(
         &self,
-        k0: usize,
-        kk: usize,
+        (k0, kk, then): (usize, usize, usize),
         add: bool,
         bias: bool,
         panels: &[Option<RhsPanel<'_>>],
@@ -206,11 +222,8 @@ impl<U: Unit> Outer<'_, U> {
     ) {
         let args = self.args;
         // SAFETY: the caller guarantees the lists and the table.
-        let (pieces, terms) = unsafe {
-            let strides = (args.step_stride, args.row_stride, args.lag);
-            let terms = Terms::new(args.delta, strides, args, k0, kk);
-            (list(args.bias, args.n_bias), terms)
-        };
+        let (pieces, terms) = unsafe { (list(args.bias, args.n_bias), self.deltas(k0, kk)) };
+        let mut ahead = Streams::none(kk);
         let most = if self.tiles { TILE_ROWS } else { U::S::MR };
         let mut i = self.rows.start;
         while i < self.rows.end {
@@ -249,12 +262,23 @@ impl<U: Unit> Outer<'_, U> {
                         add,
                         set: PhantomData,
                     });
+                    ahead.clear();
+                    let (next, width) = (rows(t1), TILES * most);
+                    if self.tiles {
+                        // They prefetch nothing.
+                    } else if next < self.rows.end {
+                        ahead.push(&terms, next, width.min(self.rows.end - next));
+                    } else if then < args.terms() {
+                        let terms = self.deltas(then, K_BLOCK.min(args.terms() - then));
+                        ahead.push(&terms, self.rows.start, width.min(self.rows.len()));
+                    }
                     let rounded: *mut u32 = at.add(TILES * tile_len(kk)).cast();
                     self.multiply(
                         (kk, add),
                         panels,
                         (rows(t0), &cols[..t1 - t0]),
                         (at, rounded),
+                        &mut ahead,
                     );
                 }
             }
@@ -272,6 +296,7 @@ impl<U: Unit> Outer<'_, U> {
         panels: &[Option<RhsPanel<'_>>],
         (row, cols): (usize, &[usize]),
         (wide, rounded): (*const f32, *mut u32),
+        ahead: &mut Streams<f32>,
     ) {
         let start = SumStart::adding(add);
         let length = rounded_len(U::WORDS, kk);
@@ -325,6 +350,10 @@ impl<U: Unit> Outer<'_, U> {
                         ldc,
                         cols: p.cols,
                         start,
+                        ahead: match n < AHEAD_FROM {
+                            true => Ahead::nothing(c),
+                            false => ahead.pop().unwrap_or(Ahead::nothing(c)),
+                        },
                     };
                     tile::<U>(n, 1, &operands);
                     first += n;

@@ -9,7 +9,9 @@ use std::mem::MaybeUninit;
 use super::micro::{Tile, panels_at_once, tile};
 use super::unit::Unit;
 use super::{K_BLOCK, Multiply};
+use crate::ahead::Ahead;
 use crate::micro::part;
+use crate::product::following;
 use crate::simd::{Simd, SimdOp};
 
 /// Words of a group of rows in a K block, 60 rows of pairs: 60 KiB, on the stack.
@@ -92,6 +94,12 @@ pub(super) unsafe fn product<U: Unit>(p: Multiply) {
                         panels /= 2;
                     }
                     let cols = (panels * nr).min(end - j);
+                    let block = |(j, k0): (usize, usize)| {
+                        p.b.wrapping_add((j / nr * lines + k0 / 2) * nr * U::WORDS)
+                    };
+                    let next = following(p.backward, nr, (p.n, p.k), (j, cols), (k0, n));
+                    // Each tile prefetches a part of it, so many words with each pair.
+                    let step = (nr * U::WORDS).div_ceil(t1 - t0);
                     for t in t0..t1 {
                         // SAFETY: the rows of C and the panels from column j on exist.
                         unsafe {
@@ -101,12 +109,20 @@ pub(super) unsafe fn product<U: Unit>(p: Multiply) {
                                 a_row: row_words,
                                 a_pair: U::WORDS,
                                 a_second: 1,
-                                b: p.b.add((j / nr * lines + k0 / 2) * nr * U::WORDS),
+                                b: block((j, k0)),
                                 panel: lines * nr * U::WORDS,
                                 c: p.c.add(rows(t) * p.ldc + j),
                                 ldc: p.ldc,
                                 cols,
                                 start: p.start.part(k0 == 0, j),
+                                ahead: match next {
+                                    Some(next) => Ahead {
+                                        at: (block(next).cast::<f32>())
+                                            .wrapping_add((t - t0) * pairs * step),
+                                        step,
+                                    },
+                                    None => Ahead::nothing(p.a),
+                                },
                             };
                             tile::<U>(rows(t + 1) - rows(t), panels, &operands);
                         }

@@ -59,7 +59,19 @@ impl Unbatch {
         (0..count)
             .map(|i| {
                 let one = self.head(g, x, i);
-                self.stretch(g, one, to)
+                match (g.ty(one).shape, to) {
+                    // As one matrix, which the loop of the whole head reads, not row by row.
+                    (Shape::Matrix(rows, 1), Shape::Matrix(..)) if rows > 1 => {
+                        repeated(g, one, Repeat::Numbers, to, to)
+                    }
+                    (Shape::Matrix(1, columns), Shape::Matrix(rows, _))
+                        if rows > 1 && columns > 1 =>
+                    {
+                        let row = reshaped(g, Shape::Vector(columns), one);
+                        repeated(g, row, Repeat::Row, to, to)
+                    }
+                    _ => self.stretch(g, one, to),
+                }
             })
             .collect()
     }

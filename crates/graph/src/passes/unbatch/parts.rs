@@ -5,6 +5,7 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::worth;
 use crate::graph::Graph;
+use crate::passes::legalize::sums_over_points;
 
 /// The element-wise ops that are connected, by operands with the same first axis, to a place where parts are cheaper
 /// than the whole.
@@ -20,7 +21,7 @@ pub(super) fn in_parts(g: &Graph) -> HashSet<Value> {
                 if candidates.contains(&x) {
                     neighbours.entry(v).or_default().push(x);
                     neighbours.entry(x).or_default().push(v);
-                } else if is_stretched(g, x) {
+                } else if is_stretched(g, x) || is_outer_of_heads(g, x) {
                     work.push(v);
                 }
             }
@@ -140,4 +141,12 @@ fn is_stretched(g: &Graph, v: Value) -> bool {
     let stretched = |axis: usize| from.axis(axis) != to.axis(axis);
     from != Shape::Scalar
         && (stretched(0) || from.len() == to.axes()[0] || from.rank() == 3 && stretched(1))
+}
+
+/// True for an outer product of each head's own vectors: computed head by head, it needs no array where element-wise ops
+/// read it part by part (*legalize*).
+fn is_outer_of_heads(g: &Graph, v: Value) -> bool {
+    matches!(g.op_of(v), Op::Outer { .. })
+        && g.node(v).ty.shape.rank() == 3
+        && !sums_over_points(g, v)
 }

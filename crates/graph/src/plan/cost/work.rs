@@ -149,8 +149,9 @@ impl Work {
         }
     }
 
-    /// The cost in units of numbers stored and loaded: element-wise ops that take about as long count the same.
-    pub fn effort(&self, cost: Effort) -> usize {
+    /// The cost in units of numbers stored and loaded: element-wise ops that take about as long count the same. A row of
+    /// fewer than `least` numbers counts as one of so many.
+    pub fn effort(&self, cost: Effort, least: usize) -> usize {
         // An op with an error of more than a rounding or two is a polynomial.
         let op = |m: &Map| {
             if m.row().ulp > 2.0 {
@@ -161,7 +162,7 @@ impl Work {
         };
         match self {
             Work::Product { .. } | Work::Outer { .. } => self.flops() / cost.flops,
-            Work::Activate { rows, len, .. } => cost.polynomial * rows * len,
+            Work::Activate { rows, len, .. } => cost.polynomial * rows * (*len).max(least),
             Work::LaneLoop {
                 rows,
                 lanes,
@@ -171,6 +172,7 @@ impl Work {
                 folds,
             } => {
                 let simple = loads + stores + cost.fold * folds;
+                let lanes = (*lanes).max(least);
                 rows * lanes * (ops.iter().map(op).sum::<usize>() + simple)
             }
             Work::Matrix {

@@ -10,11 +10,8 @@ use crate::plan::access::Access;
 use crate::plan::cost::effort;
 use crate::plan::{BufferId, Item, Plan, Storage, walk};
 
-/// A number that crosses between sweeps of a long sequence is written to memory and read back: that is worth this many
-/// element-wise ops in cache, including the one that flushes a state. Minimal gated units and SRU need 6 to recompute
-/// one, a matrix memory slightly more than 8; a layer-norm LSTM 13 and more (recomputed, its step took 1.2 times as
-/// long at 32×32×100, Zen 3), an LSTM 17 and more.
-const EFFORT_A_NUMBER: usize = 9;
+/// Numbers of a row that is recomputed, at least: one of fewer takes as long, because its operations wait for each other.
+const LEAST: usize = 32;
 
 /// One use of an array.
 #[derive(Clone, Copy)]
@@ -217,20 +214,20 @@ impl Analysis<'_> {
         self.uses[u].iter().any(after)
     }
 
-    /// True if the replays cost less than the stores that they save.
+    /// True if the replays cost less than the stores that they save, if these go to memory.
     fn pays(&self, keep: &PrimaryMap<BufferId, Lifetime>, replays: &[Checkpointing]) -> bool {
         let efforts = replays.iter().flat_map(|r| {
             let Item::Sweep { items, .. } = &self.plan.items[self.sweeps[r.sweep].0] else {
                 unreachable!("sweeps are sweeps")
             };
-            r.items.iter().map(|&i| effort(self.plan, &items[i]))
+            r.items.iter().map(|&i| effort(self.plan, &items[i], LEAST))
         });
         let crossing: usize = (self.plan.buffers.iter())
             .filter(|(u, _)| matches!(keep[*u], Lifetime::Replayed(_)))
             .map(|(_, buffer)| buffer.len)
             .sum();
         let efforts: usize = efforts.sum();
-        crossing > 0 && efforts <= EFFORT_A_NUMBER * crossing
+        crossing > 0 && efforts <= self.plan.target.cycles().effort.crossing * crossing
     }
 
     /// The part of sweep `p` that must run again to provide the values that cross to `q`, if that is possible.

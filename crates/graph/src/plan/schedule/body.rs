@@ -1,11 +1,13 @@
-//! The statements of a loop's body: element-wise work of one length in as few lane loops as its order allows.
+//! The statements of a loop's body: element-wise work of one length, and one family if it is long, in as few lane loops as
+//! its order allows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
 use retrograd_tape::Value;
 use rustc_hash::{FxHashMap as HashMap, FxHasher};
 
+use super::family::Families;
 use super::{Atom, Draft};
 use crate::plan::build::{Classified, LoweringKind, OperandSource};
 use crate::work;
@@ -16,6 +18,7 @@ const MOST: usize = 512;
 
 struct Body<'f, 'g> {
     f: &'f Classified<'g>,
+    families: &'f Families,
     atoms: Vec<Atom>,
     /// Indexed by atom, like all vectors here: its number of lanes.
     lanes: Vec<usize>,
@@ -28,13 +31,22 @@ struct Body<'f, 'g> {
     parts: HashMap<Value, usize>,
     /// Statements of their own that wait for nothing.
     ready: BTreeSet<usize>,
-    /// Element-wise work that waits for nothing, by length.
-    lane_wise: BTreeMap<usize, BTreeSet<usize>>,
+    /// Element-wise work that waits for nothing, and the same by what can be in one lane loop.
+    lane_wise: BTreeSet<usize>,
+    alike: HashMap<Alike, BTreeSet<usize>>,
 }
 
+/// The length of lane loops, and the family of those that are long.
+type Alike = (usize, Option<usize>);
+
 /// The body of a loop that computes a group of values, in their order, and fills boundary steps.
-pub(super) fn body(f: &Classified<'_>, group: &[Value], fills: &[Value]) -> Vec<Draft> {
-    let mut b = Body::new(f, group, fills);
+pub(super) fn body(
+    f: &Classified<'_>,
+    families: &Families,
+    group: &[Value],
+    fills: &[Value],
+) -> Vec<Draft> {
+    let mut b = Body::new(f, families, group, fills);
     let mut out = Vec::new();
     let mut left = b.atoms.len();
     while left > 0 {
@@ -48,12 +60,9 @@ pub(super) fn body(f: &Classified<'_>, group: &[Value], fills: &[Value]) -> Vec<
             left -= 1;
             continue;
         }
-        let firsts = b.lane_wise.iter();
-        let first = firsts
-            .filter_map(|(n, all)| Some((*all.first()?, *n)))
-            .min();
-        let (_, lanes) = first.expect("a step has no cycle");
-        let lane_loop = b.lane_loop(lanes);
+        let first = *b.lane_wise.first().expect("a step has no cycle");
+        let lanes = b.lanes[first];
+        let lane_loop = b.lane_loop(b.alike(first));
         left -= lane_loop.len();
         let lane_loop: Vec<Atom> = lane_loop.into_iter().map(|i| b.atoms[i]).collect();
         let pieces = pieces(f, &lane_loop).into_iter();
@@ -91,9 +100,15 @@ fn pieces<'a>(f: &Classified<'_>, mut lane_loop: &'a [Atom]) -> Vec<&'a [Atom]> 
 }
 
 impl<'f, 'g> Body<'f, 'g> {
-    fn new(f: &'f Classified<'g>, group: &[Value], fills: &[Value]) -> Self {
+    fn new(
+        f: &'f Classified<'g>,
+        families: &'f Families,
+        group: &[Value],
+        fills: &[Value],
+    ) -> Self {
         let mut b = Body {
             f,
+            families,
             atoms: Vec::new(),
             lanes: Vec::new(),
             pending: Vec::new(),
@@ -101,7 +116,8 @@ impl<'f, 'g> Body<'f, 'g> {
             waited: group.iter().map(|&v| (v, Vec::new())).collect(),
             parts: HashMap::default(),
             ready: BTreeSet::new(),
-            lane_wise: BTreeMap::new(),
+            lane_wise: BTreeSet::new(),
+            alike: HashMap::default(),
         };
         for &v in group {
             let xs = f.g.operands(v);
@@ -160,9 +176,16 @@ impl<'f, 'g> Body<'f, 'g> {
         if self.is_own(i) {
             self.ready.insert(i);
         } else {
-            let lanes = self.lanes[i];
-            self.lane_wise.entry(lanes).or_default().insert(i);
+            self.lane_wise.insert(i);
+            let alike = self.alike(i);
+            self.alike.entry(alike).or_default().insert(i);
         }
+    }
+
+    fn alike(&self, i: usize) -> Alike {
+        let lanes = self.lanes[i];
+        let family = self.families.find(self.f, lanes, &self.atoms[i]);
+        (lanes, family)
     }
 
     /// Marks a value as computed: nothing waits for it any more.
@@ -176,9 +199,13 @@ impl<'f, 'g> Body<'f, 'g> {
         }
     }
 
-    /// Everything that one lane loop over this many numbers can do now, in order.
-    fn lane_loop(&mut self, lanes: usize) -> Vec<usize> {
-        let mut open = self.lane_wise.remove(&lanes).unwrap_or_default();
+    /// Everything that one lane loop can do now of what is alike, in order.
+    fn lane_loop(&mut self, alike: Alike) -> Vec<usize> {
+        let lanes = alike.0;
+        let mut open = self.alike.remove(&alike).unwrap_or_default();
+        open.iter().for_each(|i| {
+            self.lane_wise.remove(i);
+        });
         let mut lane_loop: Vec<usize> = Vec::new();
         // The number of an atom's dependences that the lane loop itself satisfies.
         let mut had: HashMap<usize, usize> = HashMap::default();

@@ -2,12 +2,13 @@
 //!
 //! A body's lane loops do all that they can as early as they can: a state is scaled beside others, stored, and loaded again
 //! once the product that is added to it is there. If what a value is computed from is stored anyway, the first lane loop that
-//! reads it computes it. And if nothing in between needs what a lane loop computes, it and the next one of its length are
-//! one.
+//! reads it computes it. And if nothing in between needs what a lane loop computes, it and the next one of its length,
+//! and family if it is long, are one.
 
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
 
+use super::family::Families;
 use super::{Atom, Draft, MANY};
 use crate::plan::build::{Classified, LoweringKind};
 use crate::work;
@@ -34,7 +35,7 @@ struct Readers {
 }
 
 /// Moves what should, and drops lane loops that nothing is left in.
-pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
+pub(super) fn sink(f: &Classified<'_>, families: &Families, drafts: &mut Vec<Draft>) {
     let mut s = Sink {
         f,
         at: HashMap::default(),
@@ -50,14 +51,15 @@ pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
             }
         }
     }
-    // The next lane loop of each length.
-    let mut next: HashMap<usize, usize> = HashMap::default();
+    // The next lane loop of each length and family.
+    let mut next: HashMap<(usize, Option<usize>), usize> = HashMap::default();
     for i in (0..drafts.len()).rev() {
         let Draft::Region(lanes, atoms) = &drafts[i] else {
             continue;
         };
         let (lanes, atoms) = (*lanes, atoms.clone());
-        if let Some(&to) = next.get(&lanes)
+        let family = atoms.iter().find_map(|a| families.find(f, lanes, a));
+        if let Some(&to) = next.get(&(lanes, family))
             && s.goes_as_a_whole(&atoms, (i, to))
             && take_in(&mut drafts[to], &atoms)
         {
@@ -67,10 +69,11 @@ pub(super) fn sink(f: &Classified<'_>, drafts: &mut Vec<Draft>) {
             atoms.iter().for_each(|atom| s.is_in(atom, to));
             continue;
         }
-        next.insert(lanes, i);
+        next.insert((lanes, family), i);
         for v in atoms.iter().rev().filter_map(value) {
-            let alike = |&to: &usize| matches!(&drafts[to], Draft::Region(n, _) if *n == lanes);
-            let Some(to) = s.first_reader(v, i).filter(alike) else {
+            // What reads all of `v` is of its family.
+            let as_long = |&to: &usize| matches!(&drafts[to], Draft::Region(n, _) if *n == lanes);
+            let Some(to) = s.first_reader(v, i).filter(as_long) else {
                 continue;
             };
             let Some(moved) = s.moved(v, (i, to)) else {
