@@ -27,14 +27,14 @@ pub(crate) unsafe extern "C" fn matvec<S: Simd>(
     x: *const S::T,
     y: *mut S::T,
 ) {
-    let op = Dots::<S> {
+    let op = Dots(Operands::<S> {
         rows,
         cols,
         m,
         x,
         y,
         set: PhantomData,
-    };
+    });
     // SAFETY: guaranteed by the caller.
     unsafe { S::vectorize(op) }
 }
@@ -50,20 +50,20 @@ pub(crate) unsafe extern "C" fn matvec_transposed<S: Simd>(
     x: *const S::T,
     y: *mut S::T,
 ) {
+    let op = Sums(Operands::<S> {
+        rows,
+        cols,
+        m,
+        x,
+        y,
+        set: PhantomData,
+    });
     // SAFETY: guaranteed by the caller.
-    unsafe {
-        S::vectorize(Sums::<S> {
-            rows,
-            cols,
-            m,
-            x,
-            y,
-            set: PhantomData,
-        });
-    }
+    unsafe { S::vectorize(op) }
 }
 
-struct Dots<S: Simd> {
+/// The operands of a product: a matrix, row by row, and vectors.
+struct Operands<S: Simd> {
     rows: usize,
     cols: usize,
     m: *const S::T,
@@ -72,14 +72,17 @@ struct Dots<S: Simd> {
     set: PhantomData<S>,
 }
 
+/// M x.
+struct Dots<S: Simd>(Operands<S>);
+
 impl<S: Simd> SimdOp for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let mut r = 0;
-        while r < self.rows {
+        while r < self.0.rows {
             // SAFETY: these rows exist.
             r += unsafe {
-                match r + TOGETHER <= self.rows {
+                match r + TOGETHER <= self.0.rows {
                     true => self.dots::<TOGETHER>(r),
                     false => self.dots::<1>(r),
                 }
@@ -100,28 +103,28 @@ impl<S: Simd> Dots<S> {
     unsafe fn dots<const Q: usize>(&self, r: usize) -> usize {
         // SAFETY: the rows have `cols` elements, as x has; y has an element for each row.
         unsafe {
-            let line = self.m.add(r * self.cols);
+            let line = self.0.m.add(r * self.0.cols);
             let mut sums = [[S::zero(); MOST]; Q];
             let mut p = 0;
-            while p + Self::ELEMENTS <= self.cols {
+            while p + Self::ELEMENTS <= self.0.cols {
                 for k in 0..Self::REGISTERS {
                     let at = p + k * S::LANES;
-                    let x = S::load(self.x.add(at));
+                    let x = S::load(self.0.x.add(at));
                     for (q, sum) in sums.iter_mut().enumerate() {
-                        sum[k] = S::fma(S::load(line.add(q * self.cols + at)), x, sum[k]);
+                        sum[k] = S::fma(S::load(line.add(q * self.0.cols + at)), x, sum[k]);
                     }
                 }
                 p += Self::ELEMENTS;
             }
             for k in 0..Self::REGISTERS {
                 let at = p + k * S::LANES;
-                if at >= self.cols {
+                if at >= self.0.cols {
                     break;
                 }
-                let n = self.cols - at;
-                let x = S::load_up_to(self.x.add(at), n);
+                let n = self.0.cols - at;
+                let x = S::load_up_to(self.0.x.add(at), n);
                 for (q, sum) in sums.iter_mut().enumerate() {
-                    let m = S::load_up_to(line.add(q * self.cols + at), n);
+                    let m = S::load_up_to(line.add(q * self.0.cols + at), n);
                     sum[k] = S::fma(m, x, sum[k]);
                 }
             }
@@ -141,7 +144,7 @@ impl<S: Simd> Dots<S> {
                 all[place] = sum[0];
             }
             let found = S::sums(all);
-            let y = self.y.add(r);
+            let y = self.0.y.add(r);
             if Q == TOGETHER {
                 y.copy_from_nonoverlapping(found.as_ptr(), 2);
                 y.add(2).copy_from_nonoverlapping(found[4..].as_ptr(), 2);
@@ -153,14 +156,8 @@ impl<S: Simd> Dots<S> {
     }
 }
 
-struct Sums<S: Simd> {
-    rows: usize,
-    cols: usize,
-    m: *const S::T,
-    x: *const S::T,
-    y: *mut S::T,
-    set: PhantomData<S>,
-}
+/// Mᵀ x.
+struct Sums<S: Simd>(Operands<S>);
 
 impl<S: Simd> SimdOp for Sums<S> {
     #[inline(always)]
@@ -174,7 +171,7 @@ impl<S: Simd> SimdOp for Sums<S> {
             }
             j = self.strips::<4>(j);
             j = self.strips::<2>(j);
-            while j < self.cols {
+            while j < self.0.cols {
                 self.columns::<1>(j);
                 j += S::LANES;
             }
@@ -189,7 +186,7 @@ impl<S: Simd> Sums<S> {
     /// See [`crate::MatVecFn`].
     #[inline(always)]
     unsafe fn strips<const V: usize>(&self, mut j: usize) -> usize {
-        while j + V * S::LANES <= self.cols {
+        while j + V * S::LANES <= self.0.cols {
             // SAFETY: guaranteed by the caller; so many columns exist.
             unsafe { self.columns::<V>(j) };
             j += V * S::LANES;
@@ -207,24 +204,24 @@ impl<S: Simd> Sums<S> {
         // SAFETY: guaranteed by the caller; these rows exist.
         unsafe {
             let mut sums = [S::zero(); V];
-            while r + 8 <= self.rows {
+            while r + 8 <= self.0.rows {
                 self.add::<8, V>(r, j, &mut sums);
                 r += 8;
             }
-            if self.rows & 4 != 0 {
+            if self.0.rows & 4 != 0 {
                 self.add::<4, V>(r, j, &mut sums);
                 r += 4;
             }
-            if self.rows & 2 != 0 {
+            if self.0.rows & 2 != 0 {
                 self.add::<2, V>(r, j, &mut sums);
                 r += 2;
             }
-            if self.rows & 1 != 0 {
+            if self.0.rows & 1 != 0 {
                 self.add::<1, V>(r, j, &mut sums);
             }
             for (v, sum) in sums.into_iter().enumerate() {
                 let at = j + v * S::LANES;
-                S::store_up_to(self.y.add(at), self.cols - at, sum);
+                S::store_up_to(self.0.y.add(at), self.0.cols - at, sum);
             }
         }
     }
@@ -237,15 +234,15 @@ impl<S: Simd> Sums<S> {
     unsafe fn add<const Q: usize, const V: usize>(&self, r: usize, j: usize, sums: &mut [S::V; V]) {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            let from = self.m.add(r * self.cols + j);
+            let from = self.0.m.add(r * self.0.cols + j);
             let mut odd = [S::zero(); V];
             for q in 0..Q {
-                let x = S::splat(*self.x.add(r + q));
-                let row = from.add(q * self.cols);
+                let x = S::splat(*self.0.x.add(r + q));
+                let row = from.add(q * self.0.cols);
                 for v in 0..V {
                     let at = v * S::LANES;
                     let m = match V {
-                        1 => S::load_up_to(row, self.cols - j),
+                        1 => S::load_up_to(row, self.0.cols - j),
                         _ => S::load(row.add(at)),
                     };
                     let chain = if q % 2 == 0 {

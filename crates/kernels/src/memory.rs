@@ -102,7 +102,8 @@ impl Drop for Memory {
     }
 }
 
-/// Where the allocation for so many bytes begins. An allocator may reserve as much address space again to align them, but touches none of it.
+/// Where the allocation for so many bytes begins. An allocator may reserve as much address space again to align them, but
+/// touches none of it.
 fn alignment(bytes: usize) -> usize {
     match bytes >= LARGE_PAGE && cfg!(target_os = "linux") {
         true => LARGE_PAGE,
