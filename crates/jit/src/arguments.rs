@@ -20,8 +20,7 @@ pub(crate) struct IndexInput {
     pub(crate) weights: Option<Vec<usize>>,
 }
 
-/// Checks that an array has the length that its type requires. Inlined, because a stepper calls it for every sample.
-#[inline(always)]
+/// Checks that an array has the length that its type requires.
 pub(crate) fn fits(
     what: &'static str,
     name: &str,
@@ -36,8 +35,9 @@ pub(crate) fn fits(
     Err(mismatch(what, name, ty, expected, found, points))
 }
 
+/// The error of an array whose length is not the one expected.
 #[cold]
-fn mismatch(
+pub(crate) fn mismatch(
     what: &'static str,
     name: &str,
     ty: Type,

@@ -10,12 +10,12 @@ use retrograd_graph::plan::{BufferId, Plan};
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Extent, Input, InputRole, Output, OutputRole, Tape};
 
-use crate::arguments::{IndexInput, are_rows, fits, index_inputs};
+use crate::arguments::{IndexInput, are_rows, fits, index_inputs, mismatch};
 use crate::cell::CompiledCell;
 use crate::element::{Element, of_width};
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, generate};
-use crate::exec::stream::{StreamExecution, step_loop};
+use crate::exec::stream::{Misfit, StreamExecution, step_loop};
 
 /// A program that takes one sample of `b` rows at a time and continues from the states that the previous one left.
 /// Values that depend on no sample (packed weights, exp A, a normalised weight) are computed when parameters are set; a
@@ -70,8 +70,6 @@ struct StepperProgram<T: Element> {
     /// The inputs and outputs of each sample.
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// The arrays of the outputs.
-    written: Vec<BufferId>,
     /// Inputs that are row numbers, with the number of rows: among the inputs of a sample, and among those of the
     /// program.
     sample_indices: Vec<(usize, usize)>,
@@ -159,7 +157,6 @@ impl<T: Element> Stepper<T> {
             indices: indices.iter().map(|i| (i.input, i.rows)).collect(),
             inputs: read.iter().map(|&k| graph.inputs()[k].clone()).collect(),
             outputs: (outputs.iter().map(|&k| graph.outputs()[k].clone())).collect(),
-            written,
             states,
             recorded: recorded.inputs().len(),
             graph,
@@ -234,42 +231,42 @@ impl<T: Element> Stepper<T> {
     /// next sample (or [`set_state`](Self::set_state), or [`reset`](Self::reset)) continues from there.
     #[inline(never)]
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
-        let b = self.stream.rows();
-        same("inputs", self.program.inputs.len(), inputs.len())?;
+        let [n, m] = self.stream.passed();
+        same("inputs", n, inputs.len())?;
         if !outputs.is_empty() {
-            same("outputs", self.program.outputs.len(), outputs.len())?;
+            same("outputs", m, outputs.len())?;
         }
-        for (i, given) in self.program.inputs.iter().zip(inputs) {
-            fits(
-                "input",
-                &i.name,
-                i.ty,
-                given.len(),
-                Extent::steps(1).rows(b).into(),
-            )?;
-        }
-        for (o, given) in self.program.outputs.iter().zip(&*outputs) {
-            if !given.is_empty() {
-                let ty = self.program.graph.node(o.value).ty;
-                fits(
-                    "output",
-                    &o.name,
-                    ty,
-                    given.len(),
-                    Extent::steps(1).rows(b).into(),
-                )?;
-            }
+        if let Err(misfit) = self.stream.pass(inputs, outputs) {
+            return Err(self.of_length(misfit));
         }
         for &(k, rows) in &self.program.sample_indices {
             are_rows(&self.program.inputs[k].name, inputs[k], rows, &[])?;
         }
-        self.stream.step(&self.program.code, inputs, outputs);
+        self.stream.step(&self.program.code);
         self.inside()
+    }
+
+    /// The error of an array that does not fit.
+    #[cold]
+    fn of_length(&self, misfit: Misfit) -> RunError {
+        let program = &self.program;
+        let (what, name, ty, [expected, found]) = match misfit {
+            Misfit::Input(k, lengths) => {
+                let i = &program.inputs[k];
+                ("input", &i.name, i.ty, lengths)
+            }
+            Misfit::Output(k, lengths) => {
+                let o = &program.outputs[k];
+                ("output", &o.name, program.graph.node(o.value).ty, lengths)
+            }
+        };
+        let sample = Extent::steps(1).rows(self.stream.rows()).into();
+        mismatch(what, name, ty, expected, found, sample)
     }
 
     /// Output `k` of the last sample that kept it in the stepper, `[B, shape]`; zeros before the first.
     pub fn output(&self, k: usize) -> &[T] {
-        self.stream.read(self.program.written[k])
+        self.stream.output(k)
     }
 
     /// Sets parameters and static inputs, and the initial states for [`reset`](Self::reset), as on creation; an empty

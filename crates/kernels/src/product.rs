@@ -117,7 +117,7 @@ unsafe fn start<S: Simd>(
                 extra::<S>((m, k), (whole, n - whole), a, lda, b, start, c, ldc);
             }
             if m == 1 {
-                S::vectorize(RowProduct::<S> {
+                let row = RowProduct::<S> {
                     k,
                     n: whole,
                     a,
@@ -125,7 +125,8 @@ unsafe fn start<S: Simd>(
                     start,
                     c,
                     backward,
-                });
+                };
+                row.run();
             } else {
                 packed::<S>((m, k, whole), a, lda, w.packed, backward, start, c, ldc);
             }

@@ -23,94 +23,140 @@ pub(crate) struct RowProduct<S: Simd> {
     pub(crate) backward: bool,
 }
 
-impl<S: Simd> SimdOp for RowProduct<S> {
+/// Terms whose products are added in one iteration: of 16 or 64 columns, a loop's own instructions would be half as many.
+const TERMS: usize = 4;
+
+impl<S: Simd> RowProduct<S> {
+    /// # Safety
+    /// The machine has the instruction set; A has k numbers, the panels n columns of k, C and the bias n.
     #[inline(always)]
-    unsafe fn run(self) {
-        let whole = self.n / (4 * S::NR);
-        // SAFETY: the panels of columns j .. n exist, and a group is called only for columns that exist.
-        unsafe {
-            if self.backward {
-                self.rest(whole * 4 * S::NR);
-                for g in (0..whole).rev() {
-                    self.group::<8, true>(g * 4 * S::NR);
+    pub(crate) unsafe fn run(&self) {
+        let width = 8 * S::LANES;
+        let groups = self.n.div_ceil(width);
+        for g in 0..groups {
+            let j = width * if self.backward { groups - 1 - g } else { g };
+            for k0 in (0..self.k).step_by(K_BLOCK) {
+                // SAFETY: the group's panels are k·NR elements each, A has k, C and the bias have the columns from j on.
+                unsafe {
+                    let block = Block::<S> {
+                        terms: K_BLOCK.min(self.k - k0),
+                        cols: width.min(self.n - j),
+                        a: self.a.add(k0),
+                        b: self.b.add(j * self.k + k0 * S::NR),
+                        panel: self.k * S::NR,
+                        start: self.start.part(k0 == 0, j),
+                        c: self.c.add(j),
+                    };
+                    block.add();
                 }
-            } else {
-                for g in 0..whole {
-                    self.group::<8, true>(g * 4 * S::NR);
-                }
-                self.rest(whole * 4 * S::NR);
             }
         }
     }
 }
 
-impl<S: Simd> RowProduct<S> {
-    /// The columns from `j` on, fewer than eight registers.
+/// A block of terms of up to eight registers of columns.
+struct Block<S: Simd> {
+    terms: usize,
+    cols: usize,
+    a: *const S::T,
+    b: *const S::T,
+    /// From one panel to the next.
+    panel: usize,
+    start: SumStart<S::T>,
+    c: *mut S::T,
+}
+
+impl<S: Simd> Block<S> {
+    /// Calls a function of its own for each number of registers, so that none prepares what only others need: for 64 columns
+    /// and 32 terms, that took as many instructions as the sums.
+    ///
+    /// # Safety
+    /// The machine has the instruction set, and the fields describe memory that may be accessed.
     #[inline(always)]
-    unsafe fn rest(&self, j: usize) {
+    unsafe fn add(&self) {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            match (self.n - j).div_ceil(S::LANES) {
-                0 => {}
-                1 => self.group::<1, false>(j),
-                2 => self.group::<2, false>(j),
-                3 | 4 => self.group::<4, false>(j),
-                5 | 6 => self.group::<6, false>(j),
-                _ => self.group::<8, false>(j),
+            match (self.cols.div_ceil(S::LANES), self.cols % S::LANES == 0) {
+                (1, true) => self.columns::<1, true>(),
+                (2, true) => self.columns::<2, true>(),
+                (3, true) => self.columns::<3, true>(),
+                (4, true) => self.columns::<4, true>(),
+                (5, true) => self.columns::<5, true>(),
+                (6, true) => self.columns::<6, true>(),
+                (7, true) => self.columns::<7, true>(),
+                (1, false) => self.columns::<1, false>(),
+                (2, false) => self.columns::<2, false>(),
+                (3 | 4, false) => self.columns::<4, false>(),
+                (5 | 6, false) => self.columns::<6, false>(),
+                (7 | 8, false) => self.columns::<8, false>(),
+                _ => self.columns::<8, true>(),
             }
         }
     }
 
-    /// Columns from `j` on: `V` whole registers, or only the existing columns unless `WHOLE`.
     #[inline(always)]
-    unsafe fn group<const V: usize, const WHOLE: bool>(&self, j: usize) {
-        let &RowProduct {
-            k,
-            n,
+    unsafe fn columns<const V: usize, const WHOLE: bool>(&self) {
+        // SAFETY: guaranteed by the caller.
+        unsafe { S::vectorize(Columns::<S, V, WHOLE>(self)) }
+    }
+}
+
+/// The columns of a block: `V` whole registers, or only the existing columns unless `WHOLE`.
+struct Columns<'a, S: Simd, const V: usize, const WHOLE: bool>(&'a Block<S>);
+
+impl<S: Simd, const V: usize, const WHOLE: bool> SimdOp for Columns<'_, S, V, WHOLE> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let &Block {
+            terms,
+            cols,
             a,
             b,
+            panel,
             start,
             c,
-            ..
-        } = self;
-        let (panel, cols) = (k * S::NR, (V * S::LANES).min(n - j));
-        // SAFETY: the group's panels are k·NR elements each, A has k, and C and the bias have `cols` from j on.
+        } = self.0;
+        // SAFETY: guaranteed by the caller.
         unsafe {
-            let b = b.add(j * k);
-            let c = c.add(j);
-            for k0 in (0..k).step_by(K_BLOCK) {
-                let start = start.part(k0 == 0, j);
-                let mut acc = [S::zero(); V];
-                if let SumStart::Bias(row) = start {
-                    for (v, acc) in acc.iter_mut().enumerate() {
-                        let (row, at) = (row.wrapping_add(v * S::LANES), v * S::LANES);
-                        if WHOLE {
-                            *acc = S::load(row);
-                        } else if at < cols {
-                            *acc = S::load_up_to(row, cols - at);
-                        }
-                    }
-                }
-                for p in k0..k.min(k0 + K_BLOCK) {
-                    let x = S::splat(*a.add(p));
-                    for (v, acc) in acc.iter_mut().enumerate() {
-                        let w = S::load(b.add(v / 2 * panel + v % 2 * S::LANES + p * S::NR));
-                        *acc = S::fma(x, w, *acc);
-                    }
-                }
-                let add = matches!(start, SumStart::Old);
-                for (v, acc) in acc.into_iter().enumerate() {
-                    let (to, at) = (c.wrapping_add(v * S::LANES), v * S::LANES);
+            let mut acc = [S::zero(); V];
+            if let SumStart::Bias(row) = start {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    let (row, at) = (row.wrapping_add(v * S::LANES), v * S::LANES);
                     if WHOLE {
-                        S::store(to, if add { S::add(S::load(to), acc) } else { acc });
+                        *acc = S::load(row);
                     } else if at < cols {
-                        let old = if add {
-                            S::add(S::load_up_to(to, cols - at), acc)
-                        } else {
-                            acc
-                        };
-                        S::store_up_to(to, cols - at, old);
+                        *acc = S::load_up_to(row, cols - at);
                     }
+                }
+            }
+            let mut term = |p: usize| {
+                let x = S::splat(*a.add(p));
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    let w = S::load(b.add(v / 2 * panel + v % 2 * S::LANES + p * S::NR));
+                    *acc = S::fma(x, w, *acc);
+                }
+            };
+            let whole = terms / TERMS * TERMS;
+            for p in (0..whole).step_by(TERMS) {
+                for q in 0..TERMS {
+                    term(p + q);
+                }
+            }
+            for p in whole..terms {
+                term(p);
+            }
+            let add = matches!(start, SumStart::Old);
+            for (v, acc) in acc.into_iter().enumerate() {
+                let (to, at) = (c.wrapping_add(v * S::LANES), v * S::LANES);
+                if WHOLE {
+                    S::store(to, if add { S::add(S::load(to), acc) } else { acc });
+                } else if at < cols {
+                    let old = if add {
+                        S::add(S::load_up_to(to, cols - at), acc)
+                    } else {
+                        acc
+                    };
+                    S::store_up_to(to, cols - at, old);
                 }
             }
         }

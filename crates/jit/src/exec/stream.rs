@@ -41,8 +41,8 @@ pub(crate) struct StreamExecution<T: Element> {
     step: LoopCode<T>,
     parts: Vec<StreamPart>,
     /// The arrays passed with each sample.
-    inputs: Vec<BufferId>,
-    outputs: Vec<BufferId>,
+    inputs: Vec<Passed>,
+    outputs: Vec<Passed>,
     /// Samples since the states were set.
     t: usize,
     b: usize,
@@ -50,6 +50,19 @@ pub(crate) struct StreamExecution<T: Element> {
     slice: usize,
     /// A part other than a sample's had an index that is no row of its table.
     outside: bool,
+}
+
+/// An array that is passed with each sample: its number in the plan, and how many numbers it has.
+#[derive(Clone, Copy)]
+struct Passed {
+    array: BufferId,
+    numbers: usize,
+}
+
+/// The array of a sample, by its number there, that has another length than its type requires: expected and found.
+pub(crate) enum Misfit {
+    Input(usize, [usize; 2]),
+    Output(usize, [usize; 2]),
 }
 
 /// Data that parts other than [`StreamPart::Bind`] only read. It is changed only while unshared: see
@@ -169,6 +182,10 @@ impl<T: Element> StreamExecution<T> {
         let m = count(|s| matches!(s, Storage::Output(_)));
         let mut none: Vec<&mut [T]> = (0..m).map(|_| &mut [][..]).collect();
         workspace.bind(plan, need.points, &vec![&[][..]; n], &mut none);
+        let passed = |&array: &BufferId| Passed {
+            array,
+            numbers: plan.buffers[array].size(1, b),
+        };
         let parts = parts(plan);
         let written = written(plan, &parts);
         let arrays = workspace.own.values_mut().zip(written.values());
@@ -194,8 +211,8 @@ impl<T: Element> StreamExecution<T> {
             bound: Arc::new(bound),
             step,
             parts,
-            inputs: inputs.to_vec(),
-            outputs: outputs.to_vec(),
+            inputs: inputs.iter().map(passed).collect(),
+            outputs: outputs.iter().map(passed).collect(),
             t: 0,
             b,
             outside: false,
@@ -279,13 +296,7 @@ impl<T: Element> StreamExecution<T> {
         self.workspace.own[u].len() + self.bound.arrays[u].len()
     }
 
-    /// An array that is not the caller's, by its number in the plan.
-    pub(crate) fn read(&self, u: BufferId) -> &[T] {
-        // SAFETY: an array of this length, our own, or shared by forks and not written while it is.
-        unsafe { std::slice::from_raw_parts(self.workspace.arrays[u], self.len(u)) }
-    }
-
-    /// As `read`, but mutable; after [`own`](Self::own), if it is one of the bound arrays.
+    /// An array that is not the caller's, by its number in the plan; after [`own`](Self::own), if it is one of the bound arrays.
     pub(crate) fn array(&mut self, u: BufferId) -> &mut [T] {
         let ours = !self.workspace.own[u].is_empty() || Arc::get_mut(&mut self.bound).is_some();
         assert!(ours, "{u} is read by forks");
@@ -361,23 +372,50 @@ impl<T: Element> StreamExecution<T> {
         self.frame.was_outside() | std::mem::take(&mut self.outside)
     }
 
-    /// Takes one sample. An output that is not given, or is empty, is written to an array of the stream.
-    /// `code` must be that of `new`, and the slices those of the arrays named there, of one step's length each.
+    /// Numbers of inputs and of outputs of a sample.
     #[inline]
-    pub(crate) fn step(&mut self, _code: &Code<T>, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
+    pub(crate) fn passed(&self) -> [usize; 2] {
+        [self.inputs.len(), self.outputs.len()]
+    }
+
+    /// Output `k` of the last sample that was given no array for it.
+    #[inline]
+    pub(crate) fn output(&self, k: usize) -> &[T] {
+        let Passed { array, numbers } = self.outputs[k];
+        // SAFETY: an array of this stream, of this length.
+        unsafe { std::slice::from_raw_parts(self.workspace.arrays[array], numbers) }
+    }
+
+    /// Passes the arrays of the next sample, which must live until it has been taken. An output that is not given, or is
+    /// empty, is written to an array of the stream.
+    ///
+    /// # Errors
+    /// Arrays of other lengths. Then no sample may be taken before others have been passed.
+    #[inline]
+    pub(crate) fn pass(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), Misfit> {
         let Workspace { bases, arrays, .. } = &mut self.workspace;
-        for (&u, x) in self.inputs.iter().zip(inputs) {
+        for (k, (to, x)) in self.inputs.iter().zip(inputs).enumerate() {
+            if x.len() != to.numbers {
+                return Err(Misfit::Input(k, [to.numbers, x.len()]));
+            }
             // Only read: no statement of a plan stores to an input.
-            bases[u] = x.as_ptr().cast_mut();
+            bases[to.array] = x.as_ptr().cast_mut();
         }
         let mut given = outputs.iter_mut();
-        for &u in &self.outputs {
-            bases[u] = match given.next() {
-                Some(y) if !y.is_empty() => y.as_mut_ptr(),
-                _ => arrays[u],
+        for (k, &Passed { array, numbers }) in self.outputs.iter().enumerate() {
+            bases[array] = match given.next() {
+                Some(y) if y.len() == numbers => y.as_mut_ptr(),
+                Some(y) if !y.is_empty() => return Err(Misfit::Output(k, [numbers, y.len()])),
+                _ => arrays[array],
             };
         }
         self.frame.bases = bases.as_values_slice().as_ptr();
+        Ok(())
+    }
+
+    /// Takes the sample that has been passed. `code` must be that of `new`.
+    #[inline]
+    pub(crate) fn step(&mut self, _code: &Code<T>) {
         let t = self.t;
         let mut b0 = 0;
         while b0 < self.b {

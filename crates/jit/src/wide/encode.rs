@@ -26,7 +26,7 @@ pub(super) const POINTERS: [Register; 8] = [
     Register::R10,
     Register::R11,
 ];
-/// Registers that a function of the System V convention gives back as they were.
+/// Registers that a function of the System V convention gives back as they were, if it uses them.
 const SAVED: [Register; 5] = [TABLE, ROWS, FRAME, NUMBERS, LANES];
 
 /// A position in the code, to be branched to.
@@ -55,10 +55,10 @@ pub(super) struct Assembly {
     known: HashMap<(Lane, u64), usize>,
     references: Vec<Reference>,
     patches: Vec<(usize, i32)>,
-    /// Where the size of the stack frame lies in the code.
-    frame: usize,
-    /// Where the distance of the table from the stack pointer lies in the code, and its lines.
-    table: usize,
+    /// Which of [`SAVED`] the code uses.
+    used: [bool; SAVED.len()],
+    /// Where distances of the next rows' table from the stack pointer lie in the code, and its lines.
+    tables: Vec<usize>,
     lines: usize,
     /// Vectors on the stack, below the table.
     pub(super) spilled: usize,
@@ -73,9 +73,9 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// Begins a function of three integer arguments in the System V convention: a table of so many pointers, which is
-    /// whole lines, rows, and the run's frame.
+    /// whole lines, rows, and the run's frame. How it saves registers is decided when it is [finished](Self::finish).
     pub(super) fn new(set: Set, pointers: usize) -> Self {
-        let mut a = Assembly {
+        Assembly {
             set,
             encoder: Encoder::new(64),
             at: 0,
@@ -83,68 +83,73 @@ impl Assembly {
             known: HashMap::default(),
             references: Vec::new(),
             patches: Vec::new(),
-            frame: 0,
-            table: 0,
-            lines: 0,
+            used: [false; SAVED.len()],
+            tables: Vec::new(),
+            lines: pointers.div_ceil(8),
             spilled: 0,
             part: None,
             masks: None,
             #[cfg(test)]
             codes: Vec::new(),
-        };
-        use Register::{RBP, RDI, RDX, RSI, RSP};
-        a.put(Instruction::with1(X86::Push_r64, RBP));
-        a.put(Instruction::with2(X86::Mov_r64_rm64, RBP, RSP));
-        for r in SAVED {
-            a.put(Instruction::with1(X86::Push_r64, r));
         }
-        a.put(Instruction::with2(X86::Mov_r64_rm64, ROWS, RSI));
-        a.put(Instruction::with2(X86::Mov_r64_rm64, FRAME, RDX));
-        a.put(Instruction::with2(X86::And_rm64_imm8, RSP, -64));
-        a.put(Instruction::with2(X86::Sub_rm64_imm32, RSP, 0));
-        a.frame = a.at - 4;
-        // The table is copied to where vectors of pointers are aligned: stores that lie across two lines are slow to
-        // load from.
-        let own = MemoryOperand::new(RSP, Register::None, 1, 0x1000, 8, false, Register::None);
-        a.put(Instruction::with2(X86::Lea_r64_m, TABLE, own));
-        a.table = a.at - 4;
-        a.lines = pointers.div_ceil(8);
-        let first = set.register(0);
-        for at in (0..LINE * a.lines).step_by(set.vector()) {
-            a.load_whole(first, MemoryOperand::with_base_displ(RDI, at as i64));
-            a.store_whole(MemoryOperand::with_base_displ(TABLE, at as i64), first);
-        }
-        a
     }
 
-    /// Ends the function: returns, and its bytes with the constants behind.
+    /// Ends the function: its bytes, with what saves and restores registers around, and the constants behind. For a row of 16
+    /// numbers, saving all registers took as long as the work.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        use Register::{RBP, RSP};
-        let below = -8 * SAVED.len() as i64;
-        let saved = MemoryOperand::with_base_displ(RBP, below);
-        self.put(Instruction::with2(X86::Lea_r64_m, RSP, saved));
-        for r in SAVED.into_iter().rev() {
-            self.put(Instruction::with1(X86::Pop_r64, r));
+        use Register::{RBP, RDI, RDX, RSI, RSP};
+        let two = |code, to, from| Instruction::with2(code, to, from);
+        let one = |code, r| Instruction::with1(code, r);
+        let saved: Vec<Register> = (SAVED.into_iter().zip(self.used))
+            .filter(|(_, used)| *used)
+            .map(|(r, _)| r)
+            .collect();
+        let spilled = (self.set.vector() * self.spilled).next_multiple_of(LINE);
+        let tables = std::mem::take(&mut self.tables);
+        let own = match tables.is_empty() {
+            true => 0,
+            false => LINE * self.lines,
+        };
+        let mut begin = vec![one(X86::Push_r64, RBP), two(X86::Mov_r64_rm64, RBP, RSP)];
+        begin.extend(saved.iter().map(|&r| one(X86::Push_r64, r)));
+        let given = [(TABLE, RDI), (ROWS, RSI), (FRAME, RDX)];
+        let given = given.into_iter().filter(|(r, _)| saved.contains(r));
+        begin.extend(given.map(|(r, argument)| two(X86::Mov_r64_rm64, r, argument)));
+        if spilled + own > 0 {
+            begin.push(Instruction::with2(X86::And_rm64_imm8, RSP, -64));
+            let size = (spilled + own) as i32;
+            begin.push(Instruction::with2(X86::Sub_rm64_imm32, RSP, size));
+            let saved = MemoryOperand::with_base_displ(RBP, -8 * saved.len() as i64);
+            self.put(Instruction::with2(X86::Lea_r64_m, RSP, saved));
         }
-        self.put(Instruction::with1(X86::Pop_r64, RBP));
+        for &r in saved.iter().rev() {
+            self.put(one(X86::Pop_r64, r));
+        }
+        self.put(one(X86::Pop_r64, RBP));
         // Vectors of the caller are of 128 bits: clean upper halves do not slow them down.
         self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
         self.put(Ok(Instruction::with(X86::Retnq)));
-        let spilled = (self.set.vector() * self.spilled).next_multiple_of(LINE);
-        self.patches.push((self.table, spilled as i32));
-        let size = spilled + LINE * self.lines;
-        self.patches.push((self.frame, size as i32));
-        let start = self.at.next_multiple_of(LINE);
+        let mut body = self.encoder.take_buffer();
+        self.patches
+            .extend(tables.into_iter().map(|at| (at, spilled as i32)));
+        // Distances to constants are those from the end of the instruction.
+        let constants = |begin: usize| (begin + body.len()).next_multiple_of(LINE) - begin;
+        for instruction in begin {
+            self.put(instruction);
+        }
         let mut code = self.encoder.take_buffer();
-        code.resize(start, 0xcc);
-        code.extend_from_slice(&self.constants);
+        let start = constants(code.len());
         for r in &self.references {
             let far = (start + r.constant) as i32 - r.end as i32;
             self.patches.push((r.distance, far));
         }
         for (at, value) in self.patches {
-            code[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            body[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }
+        let end = code.len() + start;
+        code.append(&mut body);
+        code.resize(end, 0xcc);
+        code.extend_from_slice(&self.constants);
         code
     }
 
@@ -153,6 +158,13 @@ impl Assembly {
         let instruction = instruction.expect("operands fit their instruction");
         #[cfg(test)]
         self.codes.push(instruction.code());
+        let operands = (0..instruction.op_count()).map(|k| instruction.op_register(k));
+        let address = [instruction.memory_base(), instruction.memory_index()];
+        for r in operands.chain(address) {
+            if let Some(k) = SAVED.iter().position(|&saved| saved == r) {
+                self.used[k] = true;
+            }
+        }
         let n = self.encoder.encode(&instruction, self.at as u64);
         self.at += n.expect("an instruction for 64 bits");
     }
@@ -216,12 +228,6 @@ impl Assembly {
         let end = self.constants.len().next_multiple_of(LINE);
         self.constants.resize(end, 0);
         at
-    }
-
-    /// The length of the code.
-    #[cfg(test)]
-    pub(super) fn at(&self) -> usize {
-        self.at
     }
 
     pub(super) fn here(&self) -> Label {
@@ -297,7 +303,10 @@ impl Assembly {
         }
     }
 
-    /// Adds the strides to the pointers of the table, a vector of them at a time.
+    /// The next rows' table: adds the strides to the pointers, a vector of them at a time. It lies where vectors of
+    /// pointers are aligned, since stores that lie across two lines are slow to load from. The caller's table is read for
+    /// the second rows first: its words have just been stored one by one, and a load of several waits until they have
+    /// reached the cache, half of the time that a short row takes.
     pub(super) fn next_row(&mut self, strides: &[i64]) {
         let (first, set) = (self.words(strides), self.set);
         let vector = set.register(0);
@@ -305,12 +314,19 @@ impl Assembly {
             Set::Avx512 => X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64,
             Set::Avx2 => X86::VEX_Vpaddq_ymm_ymm_ymmm256,
         };
+        // Its distance from the stack pointer is put in when the number of spilled vectors is known.
+        let (next, stack) = (Register::RAX, Register::RSP);
+        let own = MemoryOperand::new(stack, Register::None, 1, 0x1000, 8, false, Register::None);
+        self.put(Instruction::with2(X86::Lea_r64_m, next, own));
+        self.tables.push(self.at - 4);
         for at in (0..8 * strides.len()).step_by(set.vector()) {
-            let pointers = MemoryOperand::with_base_displ(TABLE, at as i64);
+            let from = MemoryOperand::with_base_displ(TABLE, at as i64);
+            let to = MemoryOperand::with_base_displ(next, at as i64);
             self.load_constant(vector, first + at);
-            self.put(Instruction::with3(add, vector, vector, pointers));
-            self.store_whole(pointers, vector);
+            self.put(Instruction::with3(add, vector, vector, from));
+            self.store_whole(to, vector);
         }
+        self.put(Instruction::with2(X86::Mov_r64_rm64, TABLE, next));
         self.forget_part();
     }
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap as HashMap;
 
 use super::block::{Block, Extent, Index, One, Op, Place, V};
 use super::emit::emit;
-use super::encode::{Assembly, LANES, NUMBERS, ROWS};
+use super::encode::{Ahead, Assembly, LANES, NUMBERS, ROWS};
 use super::known::{Form, Known};
 use super::matrices::UNROLLED_MATRIX;
 use super::pointers::Pointers;
@@ -120,8 +120,8 @@ pub(crate) fn function(
     let one = f.code.here();
     f.code
         .put(Instruction::with2(X86::Test_rm64_r64, ROWS, ROWS));
-    let end = f.code.branch_ahead(X86::Jle_rel32_64);
-    f.rows(stmts, 1)?;
+    let nothing = f.code.branch_ahead(X86::Jle_rel32_64);
+    let mut ends = vec![nothing, f.rows(stmts, 1)?];
     f.code.branch_back(X86::Jmp_rel32_64, one);
     // Several, as long as there are so many.
     let together = match f.emitted {
@@ -136,20 +136,22 @@ pub(crate) fn function(
             .put(Instruction::with2(X86::Cmp_rm64_imm32, ROWS, rows));
         f.code.branch_back(X86::Jl_rel32_64, one);
         let several = f.code.here();
-        f.rows(stmts, together)?;
+        ends.push(f.rows(stmts, together)?);
         f.code
             .put(Instruction::with2(X86::Cmp_rm64_imm32, ROWS, rows));
         f.code.branch_back(X86::Jge_rel32_64, several);
     }
     f.code.branch_back(X86::Jmp_rel32_64, one);
-    f.code.arrive(end);
+    for end in ends {
+        f.code.arrive(end);
+    }
     Some(f.code.finish())
 }
 
 impl Function<'_> {
     /// The statements for the next `n` rows. Each is done for all of them before the next one, so that one row's chain of
-    /// operations fills the time in which another's waits.
-    fn rows(&mut self, stmts: &[Stmt], n: usize) -> Option<()> {
+    /// operations fills the time in which another's waits. Returns the branch that is taken if they were the last ones.
+    fn rows(&mut self, stmts: &[Stmt], n: usize) -> Option<Ahead> {
         self.pointers = Pointers::none();
         self.code.forget_part();
         for s in stmts {
@@ -162,13 +164,14 @@ impl Function<'_> {
         let rows = i32::try_from(n).ok()?;
         self.code
             .put(Instruction::with2(X86::Sub_rm64_imm32, ROWS, rows));
+        let last = self.code.branch_ahead(X86::Jle_rel32_64);
         let far = |s: &RowStride| match s.again {
             true => 0,
             false => s.bytes * n as i64,
         };
         let far: Vec<i64> = self.strides.iter().map(far).collect();
         self.code.next_row(&far);
-        Some(())
+        Some(last)
     }
 
     pub(super) fn bytes(&self) -> usize {
