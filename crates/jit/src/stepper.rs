@@ -231,18 +231,15 @@ impl<T: Element> Stepper<T> {
     /// next sample (or [`set_state`](Self::set_state), or [`reset`](Self::reset)) continues from there.
     #[inline(never)]
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
-        let [n, m] = self.stream.passed();
-        same("inputs", n, inputs.len())?;
+        same("inputs", self.program.inputs.len(), inputs.len())?;
         if !outputs.is_empty() {
-            same("outputs", m, outputs.len())?;
-        }
-        if let Err(misfit) = self.stream.pass(inputs, outputs) {
-            return Err(self.of_length(misfit));
+            same("outputs", self.program.outputs.len(), outputs.len())?;
         }
         for &(k, rows) in &self.program.sample_indices {
             are_rows(&self.program.inputs[k].name, inputs[k], rows, &[])?;
         }
-        self.stream.step(&self.program.code);
+        let taken = self.stream.step(&self.program.code, inputs, outputs);
+        taken.map_err(|misfit| self.of_length(misfit))?;
         self.inside()
     }
 

@@ -198,6 +198,33 @@ fn six_numbers_a_unit_and_step_cross_to_the_backward_step_of_an_lstm() {
     assert_eq!(numbers, 6 * 64);
 }
 
+/// Blocks are as long as keeps a sweep's arrays in cache, in multiples of the 256 terms that a weight gradient adds at a time,
+/// but for what takes megabytes a point; and so long that a weight gradient does not outweigh them.
+#[test]
+fn blocks_keep_arrays_in_cache_and_outweigh_the_sums_of_weight_gradients() {
+    let points = |text, name, n, (t, b)| {
+        let sizes = [("I", n), (name, n)];
+        let tape = read_tape("memory", text, &sizes).expect("a cell");
+        let cell = compiled::<f32>(&tape, &Purpose::Train);
+        let memory = cell.memory(Extent::steps(t).rows(b), (&[], &[]));
+        let memory = memory.expect("enough");
+        assert!(!memory.replays, "{n}: {memory:?}");
+        memory.block * b
+    };
+    let lstm = |h, extent| points(LSTM, "H", h, extent);
+    let near = lstm(16, (2000, 1));
+    assert!(near > 256 && near < 2000 && near % 256 == 0, "{near}");
+    assert_eq!(lstm(64, (100, 4)), 256);
+    assert_eq!(lstm(128, (20, 32)), 256);
+    let sums = lstm(256, (30, 32));
+    assert!(sums > 256 && sums < 30 * 32 && sums % 256 == 0, "{sums}");
+    // All there is, and a step at least.
+    assert_eq!(lstm(128, (3, 32)), 3 * 32);
+    assert_eq!(lstm(128, (3, 1000)), 1000);
+    let memory = points(MLSTM, "D", 128, (20, 32));
+    assert!(memory < 256, "{memory}");
+}
+
 #[test]
 fn inference_needs_no_more_for_a_long_sequence_than_for_a_block_and_a_table_of_steps() {
     for text in [LSTM, MIXED, INDRNN] {

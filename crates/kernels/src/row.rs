@@ -23,7 +23,7 @@ pub(crate) struct RowProduct<S: Simd> {
     pub(crate) backward: bool,
 }
 
-/// Terms whose products are added in one iteration: of 16 or 64 columns, a loop's own instructions would be half as many.
+/// Terms whose products are added in one iteration: of 16 columns, two instructions each, beside three of the loop's own.
 const TERMS: usize = 4;
 
 impl<S: Simd> RowProduct<S> {
@@ -38,7 +38,7 @@ impl<S: Simd> RowProduct<S> {
             for k0 in (0..self.k).step_by(K_BLOCK) {
                 // SAFETY: the group's panels are k·NR elements each, A has k, C and the bias have the columns from j on.
                 unsafe {
-                    let block = Block::<S> {
+                    let group = Group::<S> {
                         terms: K_BLOCK.min(self.k - k0),
                         cols: width.min(self.n - j),
                         a: self.a.add(k0),
@@ -47,7 +47,7 @@ impl<S: Simd> RowProduct<S> {
                         start: self.start.part(k0 == 0, j),
                         c: self.c.add(j),
                     };
-                    block.add();
+                    group.add();
                 }
             }
         }
@@ -55,7 +55,7 @@ impl<S: Simd> RowProduct<S> {
 }
 
 /// A block of terms of up to eight registers of columns.
-struct Block<S: Simd> {
+struct Group<S: Simd> {
     terms: usize,
     cols: usize,
     a: *const S::T,
@@ -66,7 +66,7 @@ struct Block<S: Simd> {
     c: *mut S::T,
 }
 
-impl<S: Simd> Block<S> {
+impl<S: Simd> Group<S> {
     /// Calls a function of its own for each number of registers, so that none prepares what only others need: for 64 columns
     /// and 32 terms, that took as many instructions as the sums.
     ///
@@ -76,7 +76,10 @@ impl<S: Simd> Block<S> {
     unsafe fn add(&self) {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            match (self.cols.div_ceil(S::LANES), self.cols % S::LANES == 0) {
+            match (
+                self.cols.div_ceil(S::LANES),
+                self.cols.is_multiple_of(S::LANES),
+            ) {
                 (1, true) => self.columns::<1, true>(),
                 (2, true) => self.columns::<2, true>(),
                 (3, true) => self.columns::<3, true>(),
@@ -94,6 +97,19 @@ impl<S: Simd> Block<S> {
         }
     }
 
+    /// Adds the products of term `p`; below `vectorize`.
+    #[inline(always)]
+    unsafe fn term<const V: usize>(&self, p: usize, acc: &mut [S::V; V]) {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            let x = S::splat(*self.a.add(p));
+            for (v, acc) in acc.iter_mut().enumerate() {
+                let at = v / 2 * self.panel + v % 2 * S::LANES + p * S::NR;
+                *acc = S::fma(x, S::load(self.b.add(at)), *acc);
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn columns<const V: usize, const WHOLE: bool>(&self) {
         // SAFETY: guaranteed by the caller.
@@ -101,20 +117,18 @@ impl<S: Simd> Block<S> {
     }
 }
 
-/// The columns of a block: `V` whole registers, or only the existing columns unless `WHOLE`.
-struct Columns<'a, S: Simd, const V: usize, const WHOLE: bool>(&'a Block<S>);
+/// The columns of a group: `V` whole registers, or only the existing columns unless `WHOLE`.
+struct Columns<'a, S: Simd, const V: usize, const WHOLE: bool>(&'a Group<S>);
 
 impl<S: Simd, const V: usize, const WHOLE: bool> SimdOp for Columns<'_, S, V, WHOLE> {
     #[inline(always)]
     unsafe fn run(self) {
-        let &Block {
+        let &Group {
             terms,
             cols,
-            a,
-            b,
-            panel,
             start,
             c,
+            ..
         } = self.0;
         // SAFETY: guaranteed by the caller.
         unsafe {
@@ -129,21 +143,14 @@ impl<S: Simd, const V: usize, const WHOLE: bool> SimdOp for Columns<'_, S, V, WH
                     }
                 }
             }
-            let mut term = |p: usize| {
-                let x = S::splat(*a.add(p));
-                for (v, acc) in acc.iter_mut().enumerate() {
-                    let w = S::load(b.add(v / 2 * panel + v % 2 * S::LANES + p * S::NR));
-                    *acc = S::fma(x, w, *acc);
-                }
-            };
             let whole = terms / TERMS * TERMS;
             for p in (0..whole).step_by(TERMS) {
                 for q in 0..TERMS {
-                    term(p + q);
+                    self.0.term(p + q, &mut acc);
                 }
             }
             for p in whole..terms {
-                term(p);
+                self.0.term(p, &mut acc);
             }
             let add = matches!(start, SumStart::Old);
             for (v, acc) in acc.into_iter().enumerate() {

@@ -21,8 +21,8 @@ const POINTS_PER_BLOCK: usize = 4096;
 /// sums are grouped by blocks, and have the same bits on AVX2 and AVX-512 where nothing is replayed.
 const BLOCK_BYTES: usize = 768 << 10;
 
-/// The bytes of sums, read and written, from which on blocks are not cut for L2 (docs/PERFORMANCE.md).
-const MOST_SUM_BYTES: usize = 1 << 20;
+/// The same for the third cache, which holds what does not fit the second.
+const BLOCK_BYTES_FAR: usize = 8 << 20;
 
 /// Steps from which on a copy of a weight pays for what it costs, which is the time of some twenty products, for one row,
 /// with a weight that does not lie on cache lines: these take a tenth longer (docs/PERFORMANCE.md). Beyond L2 a copy costs
@@ -334,9 +334,10 @@ impl<T: Element> MemoryNeed<'_, T> {
         Err(least)
     }
 
-    /// Points in a block of steps, at most, unless the plan replays: as many as keep the arrays of a sweep in L2 from item to
-    /// item, a multiple of what the kernels of weight gradients add at a time. Where the sums, which are read and written
-    /// again for each block, take too much, arrays leave L2 in any case.
+    /// Points in a block of steps, about, unless the plan replays: as many as keep the arrays of a sweep in L2 from item to
+    /// item, a multiple of what the kernels of weight gradients add at a time, or, if one such multiple is too many for L3,
+    /// fewer. Sums of weight gradients are read and written again for each block: it has as many points as make its arrays as
+    /// large as that (docs/PERFORMANCE.md).
     fn block_points(&self) -> usize {
         let plan = self.plan;
         let point = plan.memory.sweep_numbers * size_of::<T>();
@@ -354,13 +355,14 @@ impl<T: Element> MemoryNeed<'_, T> {
                 least = least.max(outer_terms(*bf16));
             }
         }
-        match sums < MOST_SUM_BYTES {
-            true => {
-                let points = BLOCK_BYTES / point.max(1) / least * least;
-                points.clamp(least, POINTS_PER_BLOCK)
-            }
-            false => POINTS_PER_BLOCK,
-        }
+        let point = point.max(1);
+        let near = (BLOCK_BYTES / point / least * least).max(least);
+        let in_cache = near.min(BLOCK_BYTES_FAR / point);
+        let points = match sums / point > in_cache {
+            true => (sums / point).next_multiple_of(least),
+            false => in_cache,
+        };
+        points.clamp(1, POINTS_PER_BLOCK)
     }
 
     /// The points as steps of all rows.

@@ -41,8 +41,8 @@ pub(crate) struct StreamExecution<T: Element> {
     step: LoopCode<T>,
     parts: Vec<StreamPart>,
     /// The arrays passed with each sample.
-    inputs: Vec<Passed>,
-    outputs: Vec<Passed>,
+    inputs: Vec<SampleArray>,
+    outputs: Vec<SampleArray>,
     /// Samples since the states were set.
     t: usize,
     b: usize,
@@ -54,7 +54,7 @@ pub(crate) struct StreamExecution<T: Element> {
 
 /// An array that is passed with each sample: its number in the plan, and how many numbers it has.
 #[derive(Clone, Copy)]
-struct Passed {
+struct SampleArray {
     array: BufferId,
     numbers: usize,
 }
@@ -77,7 +77,7 @@ struct BoundArrays<T: Element> {
 // SAFETY: its addresses point into its own workspace, into arrays that it and its forks only read while they share
 // them, and, only while `step` runs, into what the caller has lent.
 unsafe impl<T: Element> Send for StreamExecution<T> {}
-// SAFETY: no address is dereferenced through a shared reference.
+// SAFETY: through a shared reference its own arrays are read, and nothing is written.
 unsafe impl<T: Element> Sync for StreamExecution<T> {}
 
 const LAYOUT: Layout = Layout {
@@ -182,10 +182,16 @@ impl<T: Element> StreamExecution<T> {
         let m = count(|s| matches!(s, Storage::Output(_)));
         let mut none: Vec<&mut [T]> = (0..m).map(|_| &mut [][..]).collect();
         workspace.bind(plan, need.points, &vec![&[][..]; n], &mut none);
-        let passed = |&array: &BufferId| Passed {
+        let of_sample = |&array: &BufferId| SampleArray {
             array,
-            numbers: plan.buffers[array].size(1, b),
+            numbers: plan.buffers[array].len * b,
         };
+        let outputs: Vec<SampleArray> = outputs.iter().map(of_sample).collect();
+        let kept = |o: &SampleArray| workspace.own[o.array].len() == o.numbers;
+        assert!(
+            outputs.iter().all(kept),
+            "an output's own array has one step"
+        );
         let parts = parts(plan);
         let written = written(plan, &parts);
         let arrays = workspace.own.values_mut().zip(written.values());
@@ -211,8 +217,8 @@ impl<T: Element> StreamExecution<T> {
             bound: Arc::new(bound),
             step,
             parts,
-            inputs: inputs.iter().map(passed).collect(),
-            outputs: outputs.iter().map(passed).collect(),
+            inputs: inputs.iter().map(of_sample).collect(),
+            outputs,
             t: 0,
             b,
             outside: false,
@@ -372,27 +378,27 @@ impl<T: Element> StreamExecution<T> {
         self.frame.was_outside() | std::mem::take(&mut self.outside)
     }
 
-    /// Numbers of inputs and of outputs of a sample.
-    #[inline]
-    pub(crate) fn passed(&self) -> [usize; 2] {
-        [self.inputs.len(), self.outputs.len()]
-    }
-
     /// Output `k` of the last sample that was given no array for it.
     #[inline]
     pub(crate) fn output(&self, k: usize) -> &[T] {
-        let Passed { array, numbers } = self.outputs[k];
+        let SampleArray { array, numbers } = self.outputs[k];
         // SAFETY: an array of this stream, of this length.
         unsafe { std::slice::from_raw_parts(self.workspace.arrays[array], numbers) }
     }
 
-    /// Passes the arrays of the next sample, which must live until it has been taken. An output that is not given, or is
-    /// empty, is written to an array of the stream.
+    /// Takes one sample. An output that is not given, or is empty, is written to an array of the stream.
+    /// `code` must be that of `new`.
     ///
     /// # Errors
-    /// Arrays of other lengths. Then no sample may be taken before others have been passed.
+    /// Arrays of other lengths. Then nothing has run.
     #[inline]
-    pub(crate) fn pass(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), Misfit> {
+    pub(crate) fn step(
+        &mut self,
+        _code: &Code<T>,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), Misfit> {
+        assert!(inputs.len() == self.inputs.len(), "all inputs are given");
         let Workspace { bases, arrays, .. } = &mut self.workspace;
         for (k, (to, x)) in self.inputs.iter().zip(inputs).enumerate() {
             if x.len() != to.numbers {
@@ -402,7 +408,7 @@ impl<T: Element> StreamExecution<T> {
             bases[to.array] = x.as_ptr().cast_mut();
         }
         let mut given = outputs.iter_mut();
-        for (k, &Passed { array, numbers }) in self.outputs.iter().enumerate() {
+        for (k, &SampleArray { array, numbers }) in self.outputs.iter().enumerate() {
             bases[array] = match given.next() {
                 Some(y) if y.len() == numbers => y.as_mut_ptr(),
                 Some(y) if !y.is_empty() => return Err(Misfit::Output(k, [numbers, y.len()])),
@@ -410,12 +416,6 @@ impl<T: Element> StreamExecution<T> {
             };
         }
         self.frame.bases = bases.as_values_slice().as_ptr();
-        Ok(())
-    }
-
-    /// Takes the sample that has been passed. `code` must be that of `new`.
-    #[inline]
-    pub(crate) fn step(&mut self, _code: &Code<T>) {
         let t = self.t;
         let mut b0 = 0;
         while b0 < self.b {
@@ -433,5 +433,6 @@ impl<T: Element> StreamExecution<T> {
         {
             self.t += 1;
         }
+        Ok(())
     }
 }

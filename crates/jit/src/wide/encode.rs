@@ -94,35 +94,28 @@ impl Assembly {
         }
     }
 
-    /// Ends the function: its bytes, with what saves and restores registers around, and the constants behind. For a row of 16
-    /// numbers, saving all registers took as long as the work.
+    /// Ends the function: its bytes, between what saves and what restores the registers that it uses, and the constants behind.
     pub(super) fn finish(mut self) -> Vec<u8> {
         use Register::{RBP, RDI, RDX, RSI, RSP};
         let two = |code, to, from| Instruction::with2(code, to, from);
         let one = |code, r| Instruction::with1(code, r);
-        let saved: Vec<Register> = (SAVED.into_iter().zip(self.used))
+        let used: Vec<Register> = (SAVED.into_iter().zip(self.used))
             .filter(|(_, used)| *used)
             .map(|(r, _)| r)
             .collect();
         let spilled = (self.set.vector() * self.spilled).next_multiple_of(LINE);
-        let tables = std::mem::take(&mut self.tables);
-        let own = match tables.is_empty() {
-            true => 0,
-            false => LINE * self.lines,
-        };
+        let size = (spilled + LINE * self.lines) as i32;
         let mut begin = vec![one(X86::Push_r64, RBP), two(X86::Mov_r64_rm64, RBP, RSP)];
-        begin.extend(saved.iter().map(|&r| one(X86::Push_r64, r)));
+        begin.extend(used.iter().map(|&r| one(X86::Push_r64, r)));
         let given = [(TABLE, RDI), (ROWS, RSI), (FRAME, RDX)];
-        let given = given.into_iter().filter(|(r, _)| saved.contains(r));
+        let given = given.into_iter().filter(|(r, _)| used.contains(r));
         begin.extend(given.map(|(r, argument)| two(X86::Mov_r64_rm64, r, argument)));
-        if spilled + own > 0 {
-            begin.push(Instruction::with2(X86::And_rm64_imm8, RSP, -64));
-            let size = (spilled + own) as i32;
-            begin.push(Instruction::with2(X86::Sub_rm64_imm32, RSP, size));
-            let saved = MemoryOperand::with_base_displ(RBP, -8 * saved.len() as i64);
-            self.put(Instruction::with2(X86::Lea_r64_m, RSP, saved));
-        }
-        for &r in saved.iter().rev() {
+        begin.push(Instruction::with2(X86::And_rm64_imm8, RSP, -64));
+        begin.push(Instruction::with2(X86::Sub_rm64_imm32, RSP, size));
+
+        let below = MemoryOperand::with_base_displ(RBP, -8 * used.len() as i64);
+        self.put(Instruction::with2(X86::Lea_r64_m, RSP, below));
+        for &r in used.iter().rev() {
             self.put(one(X86::Pop_r64, r));
         }
         self.put(one(X86::Pop_r64, RBP));
@@ -130,23 +123,23 @@ impl Assembly {
         self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
         self.put(Ok(Instruction::with(X86::Retnq)));
         let mut body = self.encoder.take_buffer();
-        self.patches
-            .extend(tables.into_iter().map(|at| (at, spilled as i32)));
-        // Distances to constants are those from the end of the instruction.
-        let constants = |begin: usize| (begin + body.len()).next_multiple_of(LINE) - begin;
         for instruction in begin {
             self.put(instruction);
         }
         let mut code = self.encoder.take_buffer();
-        let start = constants(code.len());
-        for r in &self.references {
-            let far = (start + r.constant) as i32 - r.end as i32;
-            self.patches.push((r.distance, far));
-        }
-        for (at, value) in self.patches {
+
+        // All positions are those in the body.
+        let constants = (code.len() + body.len()).next_multiple_of(LINE) - code.len();
+        let tables = self.tables.iter().map(|&at| (at, spilled as i32));
+        let distances = self.references.iter().map(|r| {
+            let far = (constants + r.constant) as i32 - r.end as i32;
+            (r.distance, far)
+        });
+        let patches = self.patches.iter().copied();
+        for (at, value) in patches.chain(tables).chain(distances) {
             body[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }
-        let end = code.len() + start;
+        let end = code.len() + constants;
         code.append(&mut body);
         code.resize(end, 0xcc);
         code.extend_from_slice(&self.constants);
@@ -160,6 +153,7 @@ impl Assembly {
         self.codes.push(instruction.code());
         let operands = (0..instruction.op_count()).map(|k| instruction.op_register(k));
         let address = [instruction.memory_base(), instruction.memory_index()];
+        // Of these registers, the code uses no parts.
         for r in operands.chain(address) {
             if let Some(k) = SAVED.iter().position(|&saved| saved == r) {
                 self.used[k] = true;
@@ -306,7 +300,7 @@ impl Assembly {
     /// The next rows' table: adds the strides to the pointers, a vector of them at a time. It lies where vectors of
     /// pointers are aligned, since stores that lie across two lines are slow to load from. The caller's table is read for
     /// the second rows first: its words have just been stored one by one, and a load of several waits until they have
-    /// reached the cache, half of the time that a short row takes.
+    /// reached the cache (docs/PERFORMANCE.md).
     pub(super) fn next_row(&mut self, strides: &[i64]) {
         let (first, set) = (self.words(strides), self.set);
         let vector = set.register(0);
