@@ -42,10 +42,6 @@ const CAUSES: &[(&str, &str)] = &[
         "192 multiply-adds, a third of them in blocks of 32 x 32, for each unit's exp, expm1, softplus, square root and two sigmoids, where an LSTM has 1,024 for five such functions",
     ),
     (
-        "lnlstm",
-        "layer norms are sums and passes, forwards and backwards, over 9 H numbers a step, which no product counts: the norm of W x, which is outside the recurrence, goes through arrays of all steps",
-    ),
-    (
         "slstm",
         "recurrent products are blocks of 32 x 32, so that a gate's number has 32 multiply-adds from h where an LSTM's has 128; exponential gates, stabiliser, normaliser and group norm come on top, in the loop of the backward recurrence (2.4 ms of 9)",
     ),
@@ -127,8 +123,8 @@ in the standard LSTM's. Of a cell with fewer than 64 of them for each number of 
 its products would take at the LSTM's rate and its state at the rate of memory: a step reads and writes it, and the backward
 step reads it, and reads and writes its adjoint. LSTM and memory are measured in turns with each cell, for as long: the least
 times and the greatest rate of the same moments, on a Zen 4 that others used, too, so that ratios of two runs differ by
-up to a tenth. With its second core busy, that machine reads memory at 23 GB/s, not at 18; by that rate `rwkv7`,
-`ttt_linear`, `mlstm`, `titans` and `gated_deltanet`, which wait for the second cache as much as for memory, are at 1.35 to 1.42.
+up to a tenth. With its second core busy, that machine reads memory at 23 GB/s, not at 19; by that rate `rwkv7`,
+`ttt_linear`, `titans` and `gated_deltanet`, which wait for the second cache as much as for memory, are at 1.35 to 1.42.
 
 | cell | parameters | ms a step | measured by | ratio |
 | --- | --- | --- | --- | --- |
