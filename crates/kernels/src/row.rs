@@ -7,7 +7,7 @@
 //! Invariant: bit for bit the sums of `micro`'s tiles: K blocks start at multiples of [`K_BLOCK`], and a block's sum is
 //! one ascending chain.
 
-use crate::micro::{K_BLOCK, SumStart};
+use crate::micro::{K_BLOCK, SumStart, UNROLL};
 use crate::simd::{Simd, SimdOp};
 
 /// The operands; all sizes at least 1, but n, the columns in panels, which may be 0.
@@ -22,9 +22,6 @@ pub(crate) struct RowProduct<S: Simd> {
     /// Groups from the last to the first.
     pub(crate) backward: bool,
 }
-
-/// Terms whose products are added in one iteration: of 16 columns, two instructions each, beside three of the loop's own.
-const TERMS: usize = 4;
 
 impl<S: Simd> RowProduct<S> {
     /// # Safety
@@ -143,9 +140,10 @@ impl<S: Simd, const V: usize, const WHOLE: bool> SimdOp for Columns<'_, S, V, WH
                     }
                 }
             }
-            let whole = terms / TERMS * TERMS;
-            for p in (0..whole).step_by(TERMS) {
-                for q in 0..TERMS {
+            // Of 16 columns, a term is two instructions, beside three of the loop's own.
+            let whole = terms / UNROLL * UNROLL;
+            for p in (0..whole).step_by(UNROLL) {
+                for q in 0..UNROLL {
                     self.0.term(p + q, &mut acc);
                 }
             }
