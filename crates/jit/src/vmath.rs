@@ -132,6 +132,14 @@ const HOST: CallConv = if cfg!(windows) {
     CallConv::SystemV
 };
 
+/// What emitted code calls.
+pub(crate) fn called(function: Called) -> extern "C" fn(f64) -> f64 {
+    match function {
+        Called::Sin => sin,
+        Called::Cos => cos,
+    }
+}
+
 extern "C" fn sin(x: f64) -> f64 {
     (Map::Sin.row().eval)(&[x])
 }
@@ -361,12 +369,9 @@ impl Emitter for Cranelift<'_> {
         (self.ins()).brif(any, slow, &[], next, &[BlockArg::Value(fast)]);
         self.seal_block(slow);
         self.switch_to_block(slow);
-        let function = match function {
-            Called::Sin => sin,
-            Called::Cos => cos,
-        };
-        let each = self.call_each(lane, function, x);
-        self.ins().jump(next, &[BlockArg::Value(each)]);
+        let each = self.call_each(lane, called(function), x);
+        let found = self.blend(lane, mask, each, fast);
+        self.ins().jump(next, &[BlockArg::Value(found)]);
         self.seal_block(next);
         self.switch_to_block(next);
         result

@@ -224,7 +224,7 @@ impl Emitter<'_> {
     }
 
     /// A vector's place on the stack.
-    fn stack(&self, slot: usize) -> MemoryOperand {
+    pub(super) fn stack(&self, slot: usize) -> MemoryOperand {
         MemoryOperand::with_base_displ(Register::RSP, (self.code.set.vector() * slot) as i64)
     }
 }

@@ -48,6 +48,8 @@ pub(super) enum Two {
     Unlike,
     AddIntegers,
     SubIntegers,
+    /// The lower half of the first, below that of the second.
+    LowerHalves,
 }
 
 impl Two {
@@ -55,7 +57,13 @@ impl Two {
     pub(super) fn commutes(self) -> bool {
         match self {
             Two::Add | Two::Mul | Two::And | Two::Or | Two::Xor | Two::AddIntegers => true,
-            Two::Sub | Two::Div | Two::Min | Two::Max | Two::Unlike | Two::SubIntegers => false,
+            Two::Sub
+            | Two::Div
+            | Two::Min
+            | Two::Max
+            | Two::Unlike
+            | Two::SubIntegers
+            | Two::LowerHalves => false,
         }
     }
 }
@@ -88,6 +96,17 @@ pub(super) enum One {
     SwapPairs,
     /// The first element in all.
     First,
+    /// The lower half's `f32`, as `f64`.
+    Widen,
+    /// `f64` as `f32`, in the lower half.
+    Narrow,
+}
+
+/// A mask, or a vector of ones or zeros in its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Choice {
+    Mask(M),
+    Vector(V),
 }
 
 /// An operation on masks.
@@ -129,6 +148,8 @@ pub(super) enum Op {
     Choose(V, V, V),
     /// x in so many elements, the first, else y.
     InPart(usize, V, V),
+    /// The function of those elements of x that are chosen, if there are any; else y.
+    CallIfAny(Called, Choice, V, V),
     /// A register that is kept through a loop.
     Kept(usize),
     /// Changes one.
@@ -151,9 +172,12 @@ impl Op {
             | Op::Compare(_, x, y)
             | Op::EqualIntegers(x, y)
             | Op::Blend(_, x, y)
-            | Op::InPart(_, x, y) => ([x, y, none], 2),
+            | Op::InPart(_, x, y)
+            | Op::CallIfAny(_, Choice::Mask(_), x, y) => ([x, y, none], 2),
             Op::Fused(_, x, y, z) => ([x, y, z], 3),
-            Op::Choose(mask, x, y) => ([x, y, mask], 3),
+            Op::Choose(mask, x, y) | Op::CallIfAny(_, Choice::Vector(mask), x, y) => {
+                ([x, y, mask], 3)
+            }
         }
     }
 
@@ -161,7 +185,9 @@ impl Op {
     pub(super) fn masks(&self) -> ([M; 2], usize) {
         match *self {
             Op::OfMasks(_, x, y) => ([x, y], 2),
-            Op::Blend(m, ..) | Op::Masked(m, _) => ([m; 2], 1),
+            Op::Blend(m, ..) | Op::Masked(m, _) | Op::CallIfAny(_, Choice::Mask(m), ..) => {
+                ([m; 2], 1)
+            }
             _ => ([M(0); 2], 0),
         }
     }
@@ -173,12 +199,10 @@ pub(super) struct Block {
     pub(super) set: Set,
     /// Each with the width of its elements, and whether only the first 128 bits matter.
     pub(super) ops: Vec<(Op, Lane, bool)>,
-    /// Whether only the first 128 bits of what follows matter.
-    pub(super) narrow: bool,
+    /// Of vectors with this width of elements that follow, only the first 128 bits matter.
+    pub(super) narrow: Option<Lane>,
     /// Constants so far.
     constants: HashMap<(Lane, u64), V>,
-    /// Whether something was asked for that cannot be emitted.
-    pub(super) impossible: bool,
 }
 
 impl Block {
@@ -186,9 +210,8 @@ impl Block {
         Block {
             set,
             ops: Vec::new(),
-            narrow: false,
+            narrow: None,
             constants: HashMap::default(),
-            impossible: false,
         }
     }
 
@@ -198,7 +221,7 @@ impl Block {
     }
 
     pub(super) fn push(&mut self, lane: Lane, op: Op) -> V {
-        self.ops.push((op, lane, self.narrow));
+        self.ops.push((op, lane, self.narrow == Some(lane)));
         V(self.ops.len() as u32 - 1)
     }
 
@@ -325,18 +348,19 @@ impl Vectors for Block {
 }
 
 impl Emitter for Block {
-    /// Half as many elements in each of two vectors: not needed often enough.
     fn widen(&mut self, x: V) -> [V; 2] {
-        self.impossible = true;
-        [x; 2]
+        let upper = self.push(Lane::F32, Op::One(One::SwapHalves, x));
+        [x, upper].map(|half| self.push(Lane::F64, Op::One(One::Widen, half)))
     }
-    fn narrow(&mut self, [x, _]: [V; 2]) -> V {
-        self.impossible = true;
-        x
+    fn narrow(&mut self, halves: [V; 2]) -> V {
+        let [low, high] = halves.map(|half| self.push(Lane::F32, Op::One(One::Narrow, half)));
+        self.push(Lane::F32, Op::Two(Two::LowerHalves, low, high))
     }
-    /// A call would have to save all registers.
-    fn call_if_any(&mut self, _: Lane, _: M, _: Called, _: V, fast: V) -> V {
-        self.impossible = true;
-        fast
+    fn call_if_any(&mut self, lane: Lane, mask: M, function: Called, x: V, fast: V) -> V {
+        let any = match self.set {
+            Set::Avx512 => Choice::Mask(mask),
+            Set::Avx2 => Choice::Vector(V(mask.0)),
+        };
+        self.push(lane, Op::CallIfAny(function, any, x, fast))
     }
 }

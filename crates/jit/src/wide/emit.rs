@@ -5,12 +5,13 @@
 use iced_x86::{Code as X86, IcedError, Instruction, Register};
 
 use super::allocate::{MASKS, NEVER, REGISTERS, Source, busy};
-use super::block::{Block, Extent, Fused, M, OfMasks, One, Op, Place, Two, V};
+use super::block::{Block, Choice, Extent, Fused, M, OfMasks, One, Op, Place, Two, V};
+use super::called::OPERAND;
 use super::encode::Assembly;
 use super::instructions::{self as x86, Operand};
 use super::pointers::Pointers;
 use super::set::Set;
-use retrograd_kernels::maths::Lane;
+use retrograd_kernels::maths::{Called, Lane};
 
 /// Emits a block. `kept` registers keep their values from block to block.
 ///
@@ -21,9 +22,6 @@ pub(super) fn emit(
     kept: usize,
     pointers: &mut Pointers,
 ) -> Option<()> {
-    if block.impossible {
-        return None;
-    }
     Emitter::new(code, block, kept, pointers).all()
 }
 
@@ -67,6 +65,7 @@ impl<'a> Emitter<'a> {
         pointers: &'a mut Pointers,
     ) -> Self {
         let n = block.ops.len();
+        let calls = (block.ops.iter()).any(|(op, ..)| matches!(op, Op::CallIfAny(..)));
         let mut next = vec![[NEVER; 3]; n];
         let (mut upcoming, mut last) = (vec![NEVER; n], vec![0; n]);
         for (i, (op, ..)) in block.ops.iter().enumerate().rev() {
@@ -119,7 +118,7 @@ impl<'a> Emitter<'a> {
             masks: [None; MASKS.len()],
             free_slots: Vec::new(),
             freed: Vec::new(),
-            slots: 0,
+            slots: if calls { OPERAND + 1 } else { 0 },
             i: 0,
         }
     }
@@ -190,6 +189,9 @@ impl<'a> Emitter<'a> {
                 self.blend(lane, mask, this, x, y);
             }
             Op::Choose(mask, x, y) => self.choose(lane, this, [x, y, mask]),
+            Op::CallIfAny(function, any, x, fast) => {
+                self.call_if_any(function, any, lane, this, [x, fast]);
+            }
             Op::InPart(n, x, y) => match self.code.set {
                 Set::Avx512 => {
                     self.code.set_part(n);
@@ -259,7 +261,58 @@ impl<'a> Emitter<'a> {
             return self.with_source(right, |s| s.low().with(c, &[to, left]));
         }
         let c = self.code.set.two(two, lane);
-        self.with_source(right, |s| s.with(c, &[to, left]));
+        let which = self.code.set.which(two);
+        self.with_source(right, |s| match which {
+            Some(imm) => s.with_immediate(c, &[to, left], imm),
+            None => s.with(c, &[to, left]),
+        });
+    }
+
+    /// `fast`, and the function of those elements of x that are chosen. The call's operand and its result are on the stack.
+    fn call_if_any(
+        &mut self,
+        function: Called,
+        chosen: Choice,
+        lane: Lane,
+        this: V,
+        [x, fast]: [V; 2],
+    ) {
+        let from = self.in_register(x, &[]);
+        let other = self.in_register_beside(fast, &[from], &[x]);
+        let mut taken = vec![other];
+        let mask = match chosen {
+            Choice::Mask(m) => self.mask(m),
+            Choice::Vector(m) => {
+                let mask = self.in_register_beside(m, &[from, other], &[x, fast]);
+                taken.push(mask);
+                self.vector(mask)
+            }
+        };
+        let (place, set) = (self.stack(OPERAND), self.code.set);
+        self.code.store_whole(place, self.vector(from));
+        self.code.put(set.test(mask));
+        self.done(x, 0);
+        self.done(fast, 1);
+        match chosen {
+            Choice::Mask(_) => self.done_masks(&self.block.ops[self.i].0),
+            Choice::Vector(m) => self.done(m, 2),
+        }
+        let to = self.result(this, &taken);
+        let (to, other) = (self.vector(to), self.vector(other));
+        if to != other {
+            self.code.copy(to, other);
+        }
+        let none = self.code.branch_ahead(X86::Je_rel32_64);
+        self.code.call_keeping(function, lane);
+        let (found, blend) = (Operand::Memory(place), set.blend(lane));
+        self.code.put(match chosen {
+            Choice::Mask(_) => found.with(blend, &[to, to]).map(|mut made| {
+                made.set_op_mask(mask);
+                made
+            }),
+            Choice::Vector(_) => found.chosen_by(blend, [to, to], mask),
+        });
+        self.code.arrive(none);
     }
 
     /// A mask, with operands exchanged if `swap`.

@@ -8,6 +8,7 @@
 use iced_x86::{Code as X86, Encoder, Instruction, MemoryOperand, Register};
 use rustc_hash::FxHashMap as HashMap;
 
+use super::called::Calls;
 use super::set::{LINE, Set};
 use retrograd_kernels::maths::Lane;
 
@@ -64,6 +65,8 @@ pub(super) struct Assembly {
     pub(super) spilled: usize,
     /// How many elements the mask of the remainder has, if that is known; on AVX-512.
     part: Option<usize>,
+    /// Calls that keep all registers.
+    pub(super) calls: Calls,
     /// The place of the table of masks among the constants; on AVX2.
     pub(super) masks: Option<usize>,
     /// The instructions so far.
@@ -88,6 +91,7 @@ impl Assembly {
             lines: pointers.div_ceil(8),
             spilled: 0,
             part: None,
+            calls: Calls::default(),
             masks: None,
             #[cfg(test)]
             codes: Vec::new(),
@@ -122,6 +126,7 @@ impl Assembly {
         // Vectors of the caller are of 128 bits: clean upper halves do not slow them down.
         self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
         self.put(Ok(Instruction::with(X86::Retnq)));
+        self.called();
         let mut body = self.encoder.take_buffer();
         for instruction in begin {
             self.put(instruction);

@@ -174,6 +174,19 @@ impl Set {
                 VEX_Vpsubd_ymm_ymm_ymmm256,
                 VEX_Vpsubq_ymm_ymm_ymmm256
             ),
+            Two::LowerHalves => match self {
+                Set::Avx512 => Code::EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8,
+                Set::Avx2 => Code::VEX_Vperm2f128_ymm_ymm_ymmm256_imm8,
+            },
+        }
+    }
+
+    /// The immediate number of an operation of two operands that has one.
+    pub(super) fn which(self, op: Two) -> Option<u32> {
+        match (op, self) {
+            (Two::LowerHalves, Set::Avx512) => Some(0b01_00_01_00),
+            (Two::LowerHalves, Set::Avx2) => Some(0x20),
+            _ => None,
         }
     }
 
@@ -270,6 +283,22 @@ impl Set {
                 to,
                 low(from),
             ),
+            (One::Widen, Set::Avx512) => I::with2(
+                Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae,
+                to,
+                lower_half(from),
+            ),
+            (One::Widen, Set::Avx2) => {
+                I::with2(Code::VEX_Vcvtps2pd_ymm_xmmm128, to, lower_half(from))
+            }
+            (One::Narrow, Set::Avx512) => I::with2(
+                Code::EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er,
+                lower_half(to),
+                from,
+            ),
+            (One::Narrow, Set::Avx2) => {
+                I::with2(Code::VEX_Vcvtpd2ps_xmm_ymmm256, lower_half(to), from)
+            }
         }
     }
 
@@ -398,6 +427,15 @@ impl Set {
         )
     }
 
+    /// Whether a mask has any element: "equal" holds if not.
+    pub(super) fn test(self, mask: Register) -> Made {
+        let code = match self {
+            Set::Avx512 => Code::VEX_Kortestw_kr_kr,
+            Set::Avx2 => Code::VEX_Vptest_ymm_ymmm256,
+        };
+        Instruction::with2(code, mask, mask)
+    }
+
     /// A choice by a mask.
     pub(super) fn blend(self, lane: Lane) -> Code {
         choose!(
@@ -441,4 +479,12 @@ pub(super) fn low(vector: Register) -> Register {
         false => Register::YMM0,
     };
     Register::XMM0 + (vector as u32 - first as u32)
+}
+
+/// The lower half of a vector register.
+fn lower_half(vector: Register) -> Register {
+    match vector >= Register::ZMM0 {
+        true => Register::YMM0 + (vector as u32 - Register::ZMM0 as u32),
+        false => low(vector),
+    }
 }

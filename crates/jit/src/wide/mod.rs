@@ -7,6 +7,7 @@
 
 mod allocate;
 mod block;
+mod called;
 mod emit;
 mod encode;
 mod instructions;

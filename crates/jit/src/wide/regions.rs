@@ -196,7 +196,8 @@ impl Function<'_> {
     fn vector(&mut self, r: &Region, at: At, fixed: &[Option<V>], sums: &mut [V]) -> Option<()> {
         let (lane, bytes) = (self.lane, self.bytes());
         // A quotient of 128 bits takes a quarter of the time.
-        self.block.narrow = at.part.is_some_and(|n| n * bytes <= 16);
+        let few = at.part.is_some_and(|n| n * bytes <= 16);
+        self.block.narrow = few.then_some(lane);
         let mut values: Vec<V> = Vec::with_capacity(r.instrs.len());
         for (i, instr) in r.instrs.iter().enumerate() {
             let value = match (fixed[i], instr) {
@@ -225,7 +226,7 @@ impl Function<'_> {
             };
             values.push(value);
         }
-        self.block.narrow = false;
+        self.block.narrow = None;
         for (i, view) in &r.stores {
             self.store(*view, at.lanes, at, values[*i])?;
         }

@@ -4,8 +4,7 @@
 //! in its register. Longer ones are loops over vectors.
 
 use iced_x86::{Code as X86, Instruction};
-use retrograd_graph::plan::{Instr, Stmt, View};
-use retrograd_tape::Map;
+use retrograd_graph::plan::{Stmt, View};
 use rustc_hash::FxHashMap as HashMap;
 
 use super::block::{Block, Extent, Index, One, Op, Place, V};
@@ -24,24 +23,13 @@ const STRAIGHT: usize = 1500;
 /// Lines of 64 bytes in a row of a matrix, at most.
 const ACROSS: usize = 16;
 
-/// Ops that cannot be emitted: sine and cosine may call a function, a power works with vectors of two widths.
-pub(super) const CALLING: [Map; 3] = [Map::Sin, Map::Cos, Map::Pow];
-
 /// Whether a statement can be emitted.
 pub(crate) fn possible(set: Set, lane: Lane, s: &Stmt) -> bool {
     let lanes = LINE / lane.bytes() as usize;
     match s {
         Stmt::Region(r) => {
-            let ops = r.instrs.iter().all(|i| match i {
-                Instr::Map(m, _) => !CALLING.contains(m),
-                Instr::Load(_)
-                | Instr::Splat(_)
-                | Instr::SplatRows(..)
-                | Instr::LoadRow(..)
-                | Instr::Const(_) => true,
-            });
             let folds = r.folds.len() * set.parts() <= set.kept_over_lanes();
-            ops && folds
+            folds
                 && match columns(r) {
                     Columns::None => true,
                     Columns::All(n) => {

@@ -8,7 +8,7 @@ use super::emit::emit;
 use super::encode::Assembly;
 use super::pointers::Pointers;
 use super::set::Set;
-use retrograd_kernels::maths::{Compare, Lane, Rounding, Vectors};
+use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Rounding, Vectors};
 
 fn place(pointer: usize, distance: i32) -> Place {
     Place {
@@ -61,9 +61,9 @@ fn everything(set: Set, lane: Lane) -> Block {
         all.push(b.round(lane, how, x));
     }
     all.extend([b.sqrt(lane, x), b.shl(lane, x, 3), b.shr(lane, x, 5)]);
-    b.narrow = true;
+    b.narrow = Some(lane);
     all.extend([b.sqrt(lane, y), b.div(lane, y, z)]);
-    b.narrow = false;
+    b.narrow = None;
     let swaps = [
         One::SwapHalves,
         One::SwapLines,
@@ -96,6 +96,13 @@ fn everything(set: Set, lane: Lane) -> Block {
     for n in 1..=part {
         all.push(b.push(lane, Op::InPart(n, z, x)));
     }
+    for function in [Called::Sin, Called::Cos] {
+        let large = b.compare(lane, Compare::Less, y, x);
+        all.push(b.call_if_any(lane, large, function, x, z));
+    }
+    let halves = b.widen(x);
+    all.extend(halves);
+    all.push(b.narrow(halves));
     let kept = b.push(lane, Op::Kept(0));
     let mut sum = b.add(lane, kept, zero);
     for &v in all.iter().chain(&xs) {
@@ -121,6 +128,7 @@ fn code_for_avx2_is_of_avx2() {
         let mut code = emitted(Set::Avx2, 1, &block);
         assert!(code.spilled > 0, "more values than registers");
         code.next_row(&[4, 8, 12, 16, 20]);
+        code.called();
         let names: BTreeSet<String> = code.codes.iter().map(|c| format!("{c:?}")).collect();
         assert!(names.len() > 40, "{names:?}");
         let forms = ["132", "213", "231"].map(|f| format!("VEX_Vfmadd{f}"));
@@ -131,9 +139,12 @@ fn code_for_avx2_is_of_avx2() {
             );
         }
         for name in &names {
-            let scalar = ["Mov_", "Lea_", "Add_", "Xor_"]
-                .iter()
-                .any(|s| name.starts_with(s));
+            let scalar = [
+                "Mov_", "Lea_", "Add_", "Xor_", "And_", "Sub_", "Push_", "Pop_", "Je_", "Call_",
+                "Retnq",
+            ]
+            .iter()
+            .any(|s| name.starts_with(s));
             let vector = name.starts_with("VEX_") && !name.contains("_kr") && !name.contains("zmm");
             assert!(scalar || vector, "{name}");
         }

@@ -8,7 +8,6 @@ use super::block::{Block, Extent, Index, Op, Place, V};
 use super::emit::emit;
 use super::encode::{Assembly, LANES, POINTERS, ROWS, TABLE};
 use super::pointers::Pointers;
-use super::rows::CALLING;
 use super::set::Set;
 use crate::lower::{Access, Recurrence, map};
 use retrograd_kernels::maths::{Lane, Math};
@@ -19,9 +18,8 @@ const TOGETHER: usize = 2;
 /// Whether a recurrence can be emitted, as far as its ops and streams tell.
 fn possible(r: &Recurrence<'_>) -> bool {
     let ops = r.region.instrs.iter().all(|i| match i {
-        Instr::Map(m, _) => !CALLING.contains(m),
         Instr::SplatRows(..) | Instr::LoadRow(..) => false,
-        Instr::Load(_) | Instr::Splat(_) | Instr::Const(_) => true,
+        Instr::Load(_) | Instr::Splat(_) | Instr::Const(_) | Instr::Map(..) => true,
     });
     ops && r.streams.len() <= POINTERS.len()
 }

@@ -100,13 +100,13 @@ pub trait Vectors {
     fn unmasked(&mut self, lane: Lane, mask: Self::M, x: Self::V) -> Self::V;
 }
 
-/// What emitted code can do, too: the functions that need it, sine, cosine and powers, are those of the back ends alone.
+/// What emitted code can do, too: the functions that need it, sine, cosine and powers, have no kernel.
 pub trait Emitter: Vectors {
     /// The lower and the upper half of a vector of `f32`, as `f64`.
     fn widen(&mut self, x: Self::V) -> [Self::V; 2];
     /// The inverse of [`Emitter::widen`], rounding.
     fn narrow(&mut self, halves: [Self::V; 2]) -> Self::V;
-    /// `fast`; or the function of each element of x, where the mask holds for any of them.
+    /// The function of those elements of x for which the mask holds, else `fast`: no element depends on its neighbours.
     fn call_if_any(
         &mut self,
         lane: Lane,
