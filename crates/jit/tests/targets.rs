@@ -348,10 +348,10 @@ fn plans_and_code_are_the_same_each_time() {
     }
 }
 
-/// Element-wise code, activations, packed products and weight gradients have one order of sums and one rule of contraction
-/// for both; with one row alone a product is not packed, and its sums are as long as a vector: not so there.
+/// Element-wise code, activations, products, packed and not, and weight gradients have one order of sums and one rule of
+/// contraction for both.
 #[test]
-fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
+fn results_have_the_same_bits_with_avx2_and_avx512() {
     let (old, new) = (Target::avx2(), Target::avx512());
     if !new.runs_here() {
         return;
@@ -383,6 +383,12 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
         (64, 32, 9),
         (67, 33, 20),
         (129, 2, 3),
+        // Weights are read as they are.
+        (5, 1, 3),
+        (16, 1, 7),
+        (33, 1, 40),
+        (67, 1, 9),
+        (260, 1, 3),
     ] {
         let tape = program(n);
         let outputs = |target| {

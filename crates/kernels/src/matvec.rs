@@ -1,20 +1,11 @@
 //! M x and Mᵀ x for one row-major matrix: products with a matrix that a row has of its own.
 //!
 //! Invariant: an element has the same bits on every instruction set that fuses multiply and add, and those of emitted
-//! code: a dot product is summed in 64 bytes of partial sums, which are halved until one is left. A sum of rows takes them by
-//! eight, in two chains.
+//! code: a dot product has the one order of `dots`. A sum of rows takes them by eight, in two chains.
 
+use crate::dots::{LINE, RowGroups, dots, in_groups_of_dots};
 use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
-
-/// Bytes of partial sums.
-const LINE: usize = 64;
-
-/// Registers that hold them, at most: on a machine with 128-bit vectors.
-const MOST: usize = 4;
-
-/// Rows of the matrix at a time: with two registers each and two of x, they fit the 16 of AVX2.
-const TOGETHER: usize = 4;
 
 /// See [`crate::MatVecFn`].
 ///
@@ -78,81 +69,20 @@ struct Dots<S: Simd>(Operands<S>);
 impl<S: Simd> SimdOp for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let mut r = 0;
-        while r < self.0.rows {
-            // SAFETY: these rows exist.
-            r += unsafe {
-                match r + TOGETHER <= self.0.rows {
-                    true => self.dots::<TOGETHER>(r),
-                    false => self.dots::<1>(r),
-                }
-            };
-        }
+        // SAFETY: guaranteed by the caller.
+        unsafe { in_groups_of_dots::<S>(self.0.rows, false, &self) }
     }
 }
 
-impl<S: Simd> Dots<S> {
-    const ELEMENTS: usize = LINE / size_of::<S::T>();
-    const REGISTERS: usize = Self::ELEMENTS / S::LANES;
-
-    /// The dot products of rows r .. r + Q; returns Q.
-    ///
-    /// # Safety
-    /// They must exist.
+impl<S: Simd> RowGroups for Dots<S> {
     #[inline(always)]
-    unsafe fn dots<const Q: usize>(&self, r: usize) -> usize {
+    unsafe fn rows<const Q: usize>(&self, r: usize, _first: bool) {
+        let Operands { cols, m, x, y, .. } = self.0;
         // SAFETY: the rows have `cols` elements, as x has; y has an element for each row.
         unsafe {
-            let line = self.0.m.add(r * self.0.cols);
-            let mut sums = [[S::zero(); MOST]; Q];
-            let mut p = 0;
-            while p + Self::ELEMENTS <= self.0.cols {
-                for k in 0..Self::REGISTERS {
-                    let at = p + k * S::LANES;
-                    let x = S::load(self.0.x.add(at));
-                    for (q, sum) in sums.iter_mut().enumerate() {
-                        sum[k] = S::fma(S::load(line.add(q * self.0.cols + at)), x, sum[k]);
-                    }
-                }
-                p += Self::ELEMENTS;
-            }
-            for k in 0..Self::REGISTERS {
-                let at = p + k * S::LANES;
-                if at >= self.0.cols {
-                    break;
-                }
-                let n = self.0.cols - at;
-                let x = S::load_up_to(self.0.x.add(at), n);
-                for (q, sum) in sums.iter_mut().enumerate() {
-                    let m = S::load_up_to(line.add(q * self.0.cols + at), n);
-                    sum[k] = S::fma(m, x, sum[k]);
-                }
-            }
-            let mut halves = Self::REGISTERS;
-            while halves > 1 {
-                halves /= 2;
-                for sum in &mut sums {
-                    for k in 0..halves {
-                        sum[k] = S::add(sum[k], sum[k + halves]);
-                    }
-                }
-            }
-            // The first and the fourth after it share instructions, so that four take as many as half of eight.
-            const PLACES: [usize; TOGETHER] = [0, 1, 4, 5];
-            let mut all = [S::zero(); 8];
-            for (place, sum) in PLACES.into_iter().zip(&sums) {
-                all[place] = sum[0];
-            }
-            let found = S::sums(all);
-            let y = self.0.y.add(r);
-            if Q == TOGETHER {
-                y.copy_from_nonoverlapping(found.as_ptr(), 2);
-                y.add(2).copy_from_nonoverlapping(found[4..].as_ptr(), 2);
-            } else {
-                y.copy_from_nonoverlapping(found.as_ptr(), Q);
-            }
+            let found = dots::<S, Q>(m.add(r * cols), cols, cols, x);
+            y.add(r).copy_from_nonoverlapping(found.as_ptr(), Q);
         }
-        Q
     }
 }
 

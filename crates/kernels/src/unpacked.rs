@@ -1,16 +1,16 @@
 //! Products directly from row-major weight blocks, for few rows of A: dot products forward, sums of rows backward.
 //!
 //! For `product` when nothing is packed. For one row the work is reading the weights, so they are read once, in order,
-//! eight rows at a time: eight sums in flight, eight streams for the prefetcher.
+//! up to eight rows at a time: as many sums in flight, as many streams for the prefetcher.
 //!
 //! Weights that do not fit L2 benefit from being read from their end every other time (`backward`): the most recently
 //! read part is still cached.
 //!
-//! Invariant: an element of C depends on its own row of A, not on m. A dot product with a block is summed in a
-//! register of partial sums, each an ascending chain, which are halved until one is left: on AVX-512 that is the order
-//! of all folds of the project. A sum of rows takes them by eight, in two chains; its order is fixed by the list of
-//! blocks and, unless it is to be in order, the direction in which they are read.
+//! Invariant: an element of C depends on its own row of A, not on m, and has the same bits on every instruction set that
+//! fuses multiply and add. A dot product with a block has the one order of `dots`. A sum of rows takes them by eight, in two
+//! chains; its order is fixed by the list of blocks and, unless it is to be in order, the direction in which they are read.
 
+use crate::dots::{RowGroups, dots, in_groups, in_groups_of_dots};
 use crate::micro::SumStart;
 use crate::simd::{Simd, SimdOp};
 use crate::types::Block;
@@ -90,50 +90,6 @@ pub(crate) unsafe fn product<S: Simd>(
     }
 }
 
-/// An operation on a block's rows, a few at a time.
-trait RowGroups {
-    /// Processes rows r .. r + Q of the block, which must exist; `first` if they are the first to be processed.
-    unsafe fn rows<const Q: usize>(&self, r: usize, first: bool);
-}
-
-/// Processes rows by eight, the remainder by four, two and one; from the last eight to the first if `backward`.
-#[inline(always)]
-unsafe fn in_groups(rows: usize, backward: bool, work: &impl RowGroups) {
-    let whole = rows / 8;
-    // SAFETY: each call covers rows that exist.
-    unsafe {
-        if backward {
-            rest(rows, true, work);
-            for g in (0..whole).rev() {
-                work.rows::<8>(g * 8, g + 1 == whole && rows.is_multiple_of(8));
-            }
-        } else {
-            for g in 0..whole {
-                work.rows::<8>(g * 8, g == 0);
-            }
-            rest(rows, whole == 0, work);
-        }
-    }
-}
-
-/// The rows after the last eight, which may be the first to be processed.
-#[inline(always)]
-unsafe fn rest(rows: usize, first: bool, work: &impl RowGroups) {
-    let r = rows / 8 * 8;
-    // SAFETY: as above.
-    unsafe {
-        if rows & 4 != 0 {
-            work.rows::<4>(r, first);
-        }
-        if rows & 2 != 0 {
-            work.rows::<2>(r + (rows & 4), first && rows & 4 == 0);
-        }
-        if rows & 1 != 0 {
-            work.rows::<1>(r + (rows & 6), first && rows & 6 == 0);
-        }
-    }
-}
-
 /// A product with one block, by rows of the block.
 struct BlockProduct<S: Simd> {
     w: Block<S::T>,
@@ -154,7 +110,7 @@ impl<S: Simd> SimdOp for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: guaranteed by the caller.
-        unsafe { in_groups(self.0.w.rows, self.0.backward, &self) }
+        unsafe { in_groups_of_dots::<S>(self.0.w.rows, self.0.backward, &self) }
     }
 }
 
@@ -168,22 +124,7 @@ impl<S: Simd> RowGroups for Dots<S> {
             let w = ptr.add(r * ld);
             for i in 0..self.0.m {
                 let x = self.0.a.add(i * self.0.lda);
-                let mut acc = [S::zero(); 8];
-                let mut p = 0;
-                while p + S::LANES <= cols {
-                    let x = S::load(x.add(p));
-                    for (q, acc) in acc.iter_mut().enumerate().take(Q) {
-                        *acc = S::fma(S::load(w.add(q * ld + p)), x, *acc);
-                    }
-                    p += S::LANES;
-                }
-                if p < cols {
-                    let x = S::load_part(x.add(p), cols - p);
-                    for (q, acc) in acc.iter_mut().enumerate().take(Q) {
-                        *acc = S::fma(S::load_part(w.add(q * ld + p), cols - p), x, *acc);
-                    }
-                }
-                let mut sums = S::sums(acc);
+                let mut sums = dots::<S, Q>(w, ld, cols, x);
                 let c = self.0.c.add(i * self.0.ldc + r);
                 let from = match self.0.start {
                     SumStart::Zero => None,
@@ -192,7 +133,7 @@ impl<S: Simd> RowGroups for Dots<S> {
                 };
                 // Through arrays, so that each is one register.
                 if let Some(from) = from {
-                    let mut old = [S::T::default(); 8];
+                    let mut old = [S::T::default(); Q];
                     from.copy_to_nonoverlapping(old.as_mut_ptr(), Q);
                     for (sum, old) in sums.iter_mut().zip(old) {
                         *sum = old + *sum;
@@ -211,7 +152,7 @@ impl<S: Simd> SimdOp for Sums<S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: guaranteed by the caller.
-        unsafe { in_groups(self.0.w.rows, self.0.backward, &self) }
+        unsafe { in_groups::<8>(self.0.w.rows, self.0.backward, &self) }
     }
 }
 
