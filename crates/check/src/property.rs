@@ -132,7 +132,7 @@ pub static PROPERTIES: &[Property] = &[
     },
     Property {
         name: "width",
-        about: "loops as wide as the machine's vectors give the same bits as loops of 128 bits",
+        about: "loops as wide as the machine's vectors, loops of 128 bits, AVX2 and AVX-512 give the same bits",
         needs: Needs::Nothing,
         run: |s| checks::width(s).into(),
     },

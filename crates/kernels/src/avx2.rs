@@ -5,7 +5,7 @@
 use crate::Isa;
 use crate::maths::{Compare, Rounding};
 use crate::simd::{Elementwise, Simd};
-use crate::x86::{elementwise, one_instruction};
+use crate::x86::{elementwise, one_instruction, own_register};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -44,6 +44,13 @@ impl Simd for Avx2<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn first_of(n: usize, v: __m256, rest: __m256) -> __m256 {
+        // SAFETY: the caller guarantees n < 8, so the window lies in MASKS.
+        let mask = unsafe { _mm256_loadu_ps(MASKS.as_ptr().add(8 - n).cast()) };
+        _mm256_blendv_ps(rest, v, mask)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn any_tiny(v: __m256) -> bool {
         let zero = _mm256_setzero_ps();
         let size = _mm256_max_ps(v, _mm256_sub_ps(zero, v));
@@ -61,6 +68,18 @@ impl Simd for Avx2<f32> {
     unsafe fn repeat(p: *const f32) -> __m256 {
         // SAFETY: the caller guarantees 4 elements.
         unsafe { _mm256_broadcast_ps(&_mm_loadu_ps(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn splats(p: *const f32) -> [__m256; 4] {
+        // SAFETY: the caller guarantees 4 elements.
+        let all = own_register!(ymm_reg, unsafe { Self::repeat(p) });
+        [
+            _mm256_permute_ps::<0b00_00_00_00>(all),
+            _mm256_permute_ps::<0b01_01_01_01>(all),
+            _mm256_permute_ps::<0b10_10_10_10>(all),
+            _mm256_permute_ps::<0b11_11_11_11>(all),
+        ]
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -154,6 +173,13 @@ impl Simd for Avx2<f64> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn first_of(n: usize, v: __m256d, rest: __m256d) -> __m256d {
+        // SAFETY: the caller guarantees n < 4, so the window lies in MASKS.
+        let mask = unsafe { _mm256_loadu_pd(MASKS.as_ptr().add(8 - 2 * n).cast()) };
+        _mm256_blendv_pd(rest, v, mask)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn sums(v: [__m256d; 8]) -> [f64; 8] {
         sums_pd(v)
     }
@@ -162,6 +188,19 @@ impl Simd for Avx2<f64> {
     unsafe fn repeat(p: *const f64) -> __m256d {
         // SAFETY: the caller guarantees 2 elements.
         unsafe { _mm256_broadcast_pd(&_mm_loadu_pd(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn splats(p: *const f64) -> [__m256d; 4] {
+        // SAFETY: the caller guarantees 4 elements.
+        let [a, b] = unsafe { [Self::repeat(p), Self::repeat(p.add(2))] };
+        let (a, b) = (own_register!(ymm_reg, a), own_register!(ymm_reg, b));
+        [
+            _mm256_permute_pd::<0>(a),
+            _mm256_permute_pd::<0b1111>(a),
+            _mm256_permute_pd::<0>(b),
+            _mm256_permute_pd::<0b1111>(b),
+        ]
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]

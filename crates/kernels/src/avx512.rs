@@ -7,7 +7,7 @@ use crate::Isa;
 use crate::avx2::{sums_pd, sums_ps};
 use crate::maths::{Compare, Rounding};
 use crate::simd::{Elementwise, Simd};
-use crate::x86::{elementwise, one_instruction};
+use crate::x86::{elementwise, one_instruction, own_register};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -43,6 +43,11 @@ impl Simd for Avx512<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn first_of(n: usize, v: __m512, rest: __m512) -> __m512 {
+        _mm512_mask_mov_ps(rest, (1u16 << n) - 1, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn any_tiny(v: __m512) -> bool {
         let least = _mm512_set1_ps(f32::MIN_POSITIVE);
         let zero = _mm512_setzero_ps();
@@ -66,6 +71,18 @@ impl Simd for Avx512<f32> {
     unsafe fn repeat(p: *const f32) -> __m512 {
         // SAFETY: the caller guarantees 4 elements.
         unsafe { _mm512_broadcast_f32x4(_mm_loadu_ps(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn splats(p: *const f32) -> [__m512; 4] {
+        // SAFETY: the caller guarantees 4 elements.
+        let all = own_register!(zmm_reg, unsafe { Self::repeat(p) });
+        [
+            _mm512_permute_ps::<0b00_00_00_00>(all),
+            _mm512_permute_ps::<0b01_01_01_01>(all),
+            _mm512_permute_ps::<0b10_10_10_10>(all),
+            _mm512_permute_ps::<0b11_11_11_11>(all),
+        ]
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
@@ -151,6 +168,11 @@ impl Simd for Avx512<f64> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn first_of(n: usize, v: __m512d, rest: __m512d) -> __m512d {
+        _mm512_mask_mov_pd(rest, (1u8 << n) - 1, v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn sums(v: [__m512d; 8]) -> [f64; 8] {
         let mut half = [_mm256_setzero_pd(); 8];
         for i in 0..8 {
@@ -166,6 +188,19 @@ impl Simd for Avx512<f64> {
     unsafe fn repeat(p: *const f64) -> __m512d {
         // SAFETY: the caller guarantees 2 elements.
         unsafe { _mm512_broadcast_f64x2(_mm_loadu_pd(p)) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn splats(p: *const f64) -> [__m512d; 4] {
+        // SAFETY: the caller guarantees 4 elements.
+        let [a, b] = unsafe { [Self::repeat(p), Self::repeat(p.add(2))] };
+        let (a, b) = (own_register!(zmm_reg, a), own_register!(zmm_reg, b));
+        [
+            _mm512_permute_pd::<0>(a),
+            _mm512_permute_pd::<0xff>(a),
+            _mm512_permute_pd::<0>(b),
+            _mm512_permute_pd::<0xff>(b),
+        ]
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]

@@ -1,6 +1,6 @@
 //! Dot products of a vector with rows of a row-major matrix, some rows at a time, so that as many sums are in flight.
 //!
-//! For `unpacked`, whose matrix is a weight, and `matvec`, whose matrix a row of its own.
+//! For `unpacked`, whose matrix is a weight, and `matvec`, whose matrix a row has of its own.
 //!
 //! Invariant: a dot product has the same bits on every instruction set that fuses multiply and add, however many rows are
 //! done together, and those of emitted code: it is summed in 64 bytes of partial sums, each an ascending chain, which are
@@ -26,11 +26,14 @@ const fn registers<S: Simd>() -> usize {
 
 /// Work on rows of a matrix, a few at a time.
 pub(crate) trait RowGroups {
-    /// Processes rows r .. r + Q, which must exist; `first` if they are the first to be processed.
+    /// Processes rows r .. r + Q; `first` if they are the first to be processed.
+    ///
+    /// # Safety
+    /// They exist, and the machine has the instruction set.
     unsafe fn rows<const Q: usize>(&self, r: usize, first: bool);
 }
 
-/// Processes rows as many at a time as there are registers for the sums of [`dots`].
+/// Processes rows eight at a time, or as many as there are registers for the sums of [`dots`].
 ///
 /// # Safety
 /// There are so many rows.
@@ -58,6 +61,7 @@ pub(crate) unsafe fn in_groups_of_dots<S: Simd>(
 /// There are so many rows.
 #[inline(always)]
 pub(crate) unsafe fn in_groups<const G: usize>(rows: usize, backward: bool, work: &impl RowGroups) {
+    const { assert!(G <= 8) };
     let whole = rows / G;
     let end = whole * G;
     // SAFETY: each call covers rows that exist.
@@ -127,7 +131,12 @@ pub(crate) unsafe fn dots<S: Simd, const Q: usize>(
             let n = cols - at;
             let x = S::load_up_to(x.add(at), n);
             for (q, sum) in sums.iter_mut().enumerate() {
-                sum[k] = S::fma(S::load_up_to(m.add(q * ld + at), n), x, sum[k]);
+                let next = S::fma(S::load_up_to(m.add(q * ld + at), n), x, sum[k]);
+                // A sum of −0 stays one where there are no elements.
+                sum[k] = match n < S::LANES {
+                    true => S::first_of(n, next, sum[k]),
+                    false => next,
+                };
             }
         }
         let mut halves = registers;

@@ -103,6 +103,12 @@ impl<T: Scalar, const N: usize> Simd for Portable<T, N> {
         v
     }
     #[inline(always)]
+    unsafe fn first_of(n: usize, v: Lanes<T, N>, rest: Lanes<T, N>) -> Lanes<T, N> {
+        let mut all = rest;
+        all.0[..n].copy_from_slice(&v.0[..n]);
+        all
+    }
+    #[inline(always)]
     unsafe fn sub(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
         let mut v = a;
         for i in 0..N {

@@ -1,5 +1,5 @@
-//! One row times packed weights: C[1, n] = start + A[1, k] · B. For one row, reading the weights is the work, and only
-//! a call's overhead can be saved.
+//! One row times packed weights: C[1, n] = start + A[1, k] · B. For one row, reading the weights is the work; what can be
+//! saved is a call's overhead, loads of A, and weights that are still in the first cache.
 //!
 //! For `product`, which has tiles for more rows. Columns are processed in groups of up to eight registers, so that eight sums
 //! in flight hide the latency of a fused multiply-add; a group's panels are read from front to back, side by side.
@@ -9,6 +9,12 @@
 
 use crate::micro::{K_BLOCK, SumStart, UNROLL};
 use crate::simd::{Simd, SimdOp};
+
+/// Registers of a group's sums, at most.
+const REGISTERS: usize = 8;
+
+/// Bytes of a first cache.
+const L1_BYTES: usize = 32 << 10;
 
 /// The operands; all sizes at least 1, but n, the columns in panels, which may be 0.
 pub(crate) struct RowProduct<S: Simd> {
@@ -28,24 +34,57 @@ impl<S: Simd> RowProduct<S> {
     /// The machine has the instruction set; A has k numbers, the panels n columns of k, C and the bias n.
     #[inline(always)]
     pub(crate) unsafe fn run(&self) {
-        let width = 8 * S::LANES;
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            // What a sample of few units has: the loops take more instructions than its sums.
+            let most = REGISTERS * S::LANES;
+            if (1..=most).contains(&self.n) && self.k <= K_BLOCK {
+                self.group(most, 0, 0).add();
+            } else {
+                self.groups();
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    #[inline(never)]
+    unsafe fn groups(&self) {
+        // The next product reads the groups the other way, and so the last one again, which is still in the first cache if
+        // it fits. Half as many sums are just enough there; elsewhere all of them are faster.
+        let panel = size_of::<S::T>() * S::NR * self.k;
+        let half = REGISTERS / 2;
+        let registers = match half / 2 * panel <= L1_BYTES && L1_BYTES < REGISTERS / 2 * panel {
+            true => half,
+            false => REGISTERS,
+        };
+        let width = registers * S::LANES;
         let groups = self.n.div_ceil(width);
         for g in 0..groups {
             let j = width * if self.backward { groups - 1 - g } else { g };
             for k0 in (0..self.k).step_by(K_BLOCK) {
-                // SAFETY: the group's panels are k·NR elements each, A has k, C and the bias have the columns from j on.
-                unsafe {
-                    let group = Group::<S> {
-                        terms: K_BLOCK.min(self.k - k0),
-                        cols: width.min(self.n - j),
-                        a: self.a.add(k0),
-                        b: self.b.add(j * self.k + k0 * S::NR),
-                        panel: self.k * S::NR,
-                        start: self.start.part(k0 == 0, j),
-                        c: self.c.add(j),
-                    };
-                    group.add();
-                }
+                // SAFETY: guaranteed by the caller.
+                unsafe { self.group(width, j, k0).add() };
+            }
+        }
+    }
+
+    /// At most `width` columns from `j` on, the terms from `k0` on.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run); the columns and terms exist.
+    #[inline(always)]
+    unsafe fn group(&self, width: usize, j: usize, k0: usize) -> Group<S> {
+        // SAFETY: the group's panels are k·NR elements each, A has k, C and the bias have the columns from j on.
+        unsafe {
+            Group {
+                terms: K_BLOCK.min(self.k - k0),
+                cols: width.min(self.n - j),
+                a: self.a.add(k0),
+                b: self.b.add(j * self.k + k0 * S::NR),
+                panel: self.k * S::NR,
+                start: self.start.part(k0 == 0, j),
+                c: self.c.add(j),
             }
         }
     }
@@ -94,12 +133,11 @@ impl<S: Simd> Group<S> {
         }
     }
 
-    /// Adds the products of term `p`; below `vectorize`.
+    /// Adds the products of term `p`, a number of A in all lanes; below `vectorize`.
     #[inline(always)]
-    unsafe fn term<const V: usize>(&self, p: usize, acc: &mut [S::V; V]) {
+    unsafe fn term<const V: usize>(&self, p: usize, x: S::V, acc: &mut [S::V; V]) {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            let x = S::splat(*self.a.add(p));
             for (v, acc) in acc.iter_mut().enumerate() {
                 let at = v / 2 * self.panel + v % 2 * S::LANES + p * S::NR;
                 *acc = S::fma(x, S::load(self.b.add(at)), *acc);
@@ -123,6 +161,7 @@ impl<S: Simd, const V: usize, const WHOLE: bool> SimdOp for Columns<'_, S, V, WH
         let &Group {
             terms,
             cols,
+            a,
             start,
             c,
             ..
@@ -140,15 +179,16 @@ impl<S: Simd, const V: usize, const WHOLE: bool> SimdOp for Columns<'_, S, V, WH
                     }
                 }
             }
-            // Of 16 columns, a term is two instructions, beside three of the loop's own.
+            // Of 16 columns, a term is two instructions, beside three of the loop's own; and every load counts, of A too.
             let whole = terms / UNROLL * UNROLL;
             for p in (0..whole).step_by(UNROLL) {
-                for q in 0..UNROLL {
-                    self.0.term(p + q, &mut acc);
+                let xs: [S::V; UNROLL] = S::splats(a.add(p));
+                for (q, x) in xs.into_iter().enumerate() {
+                    self.0.term(p + q, x, &mut acc);
                 }
             }
             for p in whole..terms {
-                self.0.term(p, &mut acc);
+                self.0.term(p, S::splat(*a.add(p)), &mut acc);
             }
             let add = matches!(start, SumStart::Old);
             for (v, acc) in acc.into_iter().enumerate() {

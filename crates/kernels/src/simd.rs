@@ -66,10 +66,18 @@ pub(crate) trait Simd: Sized + 'static {
     unsafe fn any_tiny(_: Self::V) -> bool {
         true
     }
+    /// The first `n` < `LANES` elements of v, then those of `rest`.
+    unsafe fn first_of(n: usize, v: Self::V, rest: Self::V) -> Self::V;
     /// The sum over the lanes of each of eight registers: halves are added until one is left.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
     /// 16 bytes of elements, repeated over the register.
     unsafe fn repeat(p: *const Self::T) -> Self::V;
+    /// Four elements that follow each other, each in all lanes, by fewer loads than [`Simd::splat`] takes.
+    #[inline(always)]
+    unsafe fn splats(p: *const Self::T) -> [Self::V; 4] {
+        // SAFETY: the caller guarantees four elements and the instruction set.
+        unsafe { std::array::from_fn(|i| Self::splat(*p.add(i))) }
+    }
     /// The first `n` < 16 bytes' elements, zeros after them, repeated over the register.
     unsafe fn repeat_part(p: *const Self::T, n: usize) -> Self::V;
     /// The sum of each 16 bytes, neighbours first; the register has at most 4 times as many.

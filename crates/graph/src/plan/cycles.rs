@@ -46,7 +46,7 @@ pub struct Cycles {
     pub weights: f64,
     /// Additional cost of weights from farther away.
     pub far_weights: f64,
-    /// Weight rows that such a kernel does at once, per number.
+    /// Weight rows that such a kernel does at once (of dot products with AVX2 six), per number.
     pub at_once: f64,
     /// Minimal cost of that many rows, however short.
     pub narrow: f64,

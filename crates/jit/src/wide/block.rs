@@ -357,10 +357,10 @@ impl Emitter for Block {
         self.push(Lane::F32, Op::Two(Two::LowerHalves, low, high))
     }
     fn call_if_any(&mut self, lane: Lane, mask: M, function: Called, x: V, fast: V) -> V {
-        let any = match self.set {
+        let chosen = match self.set {
             Set::Avx512 => Choice::Mask(mask),
             Set::Avx2 => Choice::Vector(V(mask.0)),
         };
-        self.push(lane, Op::CallIfAny(function, any, x, fast))
+        self.push(lane, Op::CallIfAny(function, chosen, x, fast))
     }
 }

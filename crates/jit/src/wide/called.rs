@@ -1,9 +1,10 @@
-//! Calls in the middle of straight code, where registers have meanings: what a function is called for is so rare that it is
-//! the callee that keeps all of them.
+//! Calls in the middle of straight code, where registers have meanings: they are so rare that a stub keeps all of them
+//! around the function.
 
 use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
 use retrograd_tape::Real;
 
+use super::allocate::MASKS;
 use super::encode::{Ahead, Assembly, POINTERS};
 use super::set::{LINE, Set};
 use crate::vmath::called;
@@ -15,17 +16,6 @@ pub(super) const OPERAND: usize = 0;
 /// Calls so far: what is called, and where.
 pub(super) type Calls = Vec<((Called, Lane), Ahead)>;
 
-/// Masks that code uses.
-const MASKS: [Register; 7] = [
-    Register::K1,
-    Register::K2,
-    Register::K3,
-    Register::K4,
-    Register::K5,
-    Register::K6,
-    Register::K7,
-];
-
 impl Assembly {
     /// Replaces each element of the vector at [`OPERAND`] by the function of it. All registers stay as they are.
     pub(super) fn call_keeping(&mut self, function: Called, lane: Lane) {
@@ -36,26 +26,22 @@ impl Assembly {
     /// What these calls arrive at: each function once, between what saves and what restores the registers that a function
     /// of the System V convention may change.
     pub(super) fn called(&mut self) {
-        let calls = std::mem::take(&mut self.calls);
-        for function in [Called::Sin, Called::Cos] {
-            for lane in [Lane::F32, Lane::F64] {
-                let of_this = calls.iter().filter(|c| c.0 == (function, lane));
-                let mut of_this = of_this.map(|c| c.1).peekable();
-                if of_this.peek().is_some() {
-                    of_this.for_each(|call| self.arrive(call));
-                    self.keeping(function, lane);
-                }
-            }
+        while let Some(&(function, _)) = self.calls.first() {
+            let all = std::mem::take(&mut self.calls);
+            let (these, others): (Calls, Calls) = all.into_iter().partition(|c| c.0 == function);
+            self.calls = others;
+            these.into_iter().for_each(|call| self.arrive(call.1));
+            self.keeping(function);
         }
     }
 
-    fn keeping(&mut self, function: Called, lane: Lane) {
+    fn keeping(&mut self, (function, lane): (Called, Lane)) {
         use Register::{RAX, RBP, RDI, RDX, RSI, RSP};
         let one = |code, r| Instruction::with1(code, r);
-        let numbers = || std::iter::once(RAX).chain(POINTERS);
+        let general = || std::iter::once(RAX).chain(POINTERS);
         self.put(one(X86::Push_r64, RBP));
         self.put(Instruction::with2(X86::Mov_r64_rm64, RBP, RSP));
-        for r in numbers() {
+        for r in general() {
             self.put(one(X86::Push_r64, r));
         }
         let (set, vector) = (self.set, self.set.vector());
@@ -67,9 +53,9 @@ impl Assembly {
         for r in 0..set.registers() {
             self.store_whole(on_stack(r * vector), set.register(r));
         }
-        let masks = match set {
-            Set::Avx512 => &MASKS[..],
-            Set::Avx2 => &[],
+        let masks: Vec<Register> = match set {
+            Set::Avx512 => std::iter::once(Register::K1).chain(MASKS).collect(),
+            Set::Avx2 => Vec::new(),
         };
         for (k, &mask) in masks.iter().enumerate() {
             let to = on_stack(vectors + 2 * k);
@@ -95,9 +81,9 @@ impl Assembly {
         for r in 0..set.registers() {
             self.load_whole(set.register(r), on_stack(r * vector));
         }
-        let pushed = MemoryOperand::with_base_displ(RBP, -8 * numbers().count() as i64);
+        let pushed = MemoryOperand::with_base_displ(RBP, -8 * general().count() as i64);
         self.put(Instruction::with2(X86::Lea_r64_m, RSP, pushed));
-        for r in numbers().collect::<Vec<_>>().into_iter().rev() {
+        for r in general().collect::<Vec<_>>().into_iter().rev() {
             self.put(one(X86::Pop_r64, r));
         }
         self.put(one(X86::Pop_r64, RBP));

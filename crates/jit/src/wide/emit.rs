@@ -189,8 +189,8 @@ impl<'a> Emitter<'a> {
                 self.blend(lane, mask, this, x, y);
             }
             Op::Choose(mask, x, y) => self.choose(lane, this, [x, y, mask]),
-            Op::CallIfAny(function, any, x, fast) => {
-                self.call_if_any(function, any, lane, this, [x, fast]);
+            Op::CallIfAny(function, chosen, x, fast) => {
+                self.call_if_any(function, chosen, lane, this, [x, fast]);
             }
             Op::InPart(n, x, y) => match self.code.set {
                 Set::Avx512 => {
@@ -261,8 +261,8 @@ impl<'a> Emitter<'a> {
             return self.with_source(right, |s| s.low().with(c, &[to, left]));
         }
         let c = self.code.set.two(two, lane);
-        let which = self.code.set.which(two);
-        self.with_source(right, |s| match which {
+        let immediate = self.code.set.immediate(two);
+        self.with_source(right, |s| match immediate {
             Some(imm) => s.with_immediate(c, &[to, left], imm),
             None => s.with(c, &[to, left]),
         });
@@ -278,12 +278,12 @@ impl<'a> Emitter<'a> {
         [x, fast]: [V; 2],
     ) {
         let from = self.in_register(x, &[]);
-        let other = self.in_register_beside(fast, &[from], &[x]);
-        let mut taken = vec![other];
+        let other = self.in_register(fast, &[from]);
+        let mut taken = Vec::new();
         let mask = match chosen {
             Choice::Mask(m) => self.mask(m),
             Choice::Vector(m) => {
-                let mask = self.in_register_beside(m, &[from, other], &[x, fast]);
+                let mask = self.in_register(m, &[from, other]);
                 taken.push(mask);
                 self.vector(mask)
             }
@@ -297,6 +297,7 @@ impl<'a> Emitter<'a> {
             Choice::Mask(_) => self.done_masks(&self.block.ops[self.i].0),
             Choice::Vector(m) => self.done(m, 2),
         }
+        // If that takes the place of `fast`, what it has is what is wanted.
         let to = self.result(this, &taken);
         let (to, other) = (self.vector(to), self.vector(other));
         if to != other {

@@ -275,7 +275,7 @@ impl Assembly {
         self.put(set);
     }
 
-    /// Forgets it: where a branch arrives, and after a call.
+    /// Forgets it: where a branch arrives, and after a call that keeps no registers.
     pub(super) fn forget_part(&mut self) {
         self.part = None;
     }

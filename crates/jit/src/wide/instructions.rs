@@ -182,7 +182,7 @@ impl Set {
     }
 
     /// The immediate number of an operation of two operands that has one.
-    pub(super) fn which(self, op: Two) -> Option<u32> {
+    pub(super) fn immediate(self, op: Two) -> Option<u32> {
         match (op, self) {
             (Two::LowerHalves, Set::Avx512) => Some(0b01_00_01_00),
             (Two::LowerHalves, Set::Avx2) => Some(0x20),

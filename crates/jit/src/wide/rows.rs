@@ -28,8 +28,8 @@ pub(crate) fn possible(set: Set, lane: Lane, s: &Stmt) -> bool {
     let lanes = LINE / lane.bytes() as usize;
     match s {
         Stmt::Region(r) => {
-            let folds = r.folds.len() * set.parts() <= set.kept_over_lanes();
-            folds
+            let few_folds = r.folds.len() * set.parts() <= set.kept_over_lanes();
+            few_folds
                 && match columns(r) {
                     Columns::None => true,
                     Columns::All(n) => {

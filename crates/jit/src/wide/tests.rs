@@ -8,7 +8,7 @@ use super::emit::emit;
 use super::encode::Assembly;
 use super::pointers::Pointers;
 use super::set::Set;
-use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Rounding, Vectors};
+use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Math, Rounding, Vectors};
 
 fn place(pointer: usize, distance: i32) -> Place {
     Place {
@@ -103,6 +103,9 @@ fn everything(set: Set, lane: Lane) -> Block {
     let halves = b.widen(x);
     all.extend(halves);
     all.push(b.narrow(halves));
+    // No function needs more masks than there are.
+    let mut math = Math::new(&mut b, lane, true);
+    all.extend([math.sin(x), math.cos(y), math.pow(x, y)]);
     let kept = b.push(lane, Op::Kept(0));
     let mut sum = b.add(lane, kept, zero);
     for &v in all.iter().chain(&xs) {
@@ -163,6 +166,32 @@ fn code_for_avx512_is_of_avx512() {
         let of_avx512 = names.iter().filter(|n| n.starts_with("EVEX_"));
         assert!(of_avx512.count() > 30, "{names:?}");
         assert!(names.contains("VEX_Kmovw_kr_r32"), "{names:?}");
+    }
+}
+
+/// A stub around a called function saves and restores every register that has a meaning: a function in Rust changes few of
+/// them, so that results do not tell.
+#[test]
+fn a_call_keeps_every_register() {
+    for (set, masks) in [(Set::Avx512, 7), (Set::Avx2, 0)] {
+        let mut code = emitted(set, 1, &everything(set, Lane::F32));
+        let before = code.codes.len();
+        code.called();
+        let stub = &code.codes[before..];
+        let count = |part: &str| {
+            stub.iter()
+                .filter(|c| format!("{c:?}").contains(part))
+                .count()
+        };
+        let (stores, loads) = match set {
+            Set::Avx512 => ("Vmovups_zmmm512", "Vmovups_zmm_"),
+            Set::Avx2 => ("Vmovups_ymmm256_", "Vmovups_ymm_"),
+        };
+        // One stub for sine, one for cosine; the counter, pointers and the frame pointer.
+        let saved = [stores, "Kmovw_m16_kr", "Push_r64"].map(&count);
+        let restored = [loads, "Kmovw_kr_km16", "Pop_r64"].map(&count);
+        assert_eq!(saved, [2 * set.registers(), 2 * masks, 2 * 10]);
+        assert_eq!(saved, restored);
     }
 }
 

@@ -119,7 +119,7 @@ impl<'a> Tile<'a> {
         self.before()?;
         let before = self.block.take();
         emit(code, &before, kept, &mut Pointers::none())?;
-        // The counter is a word of the stack: registers are for pointers.
+        // All registers for pointers are theirs: the counter has another.
         let streams: Vec<usize> = (0..self.r.streams.len()).collect();
         let mut pointers = Pointers::fix(code, &streams);
         for (k, &(lanes, _)) in self.r.streams.iter().enumerate() {

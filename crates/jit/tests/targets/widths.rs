@@ -21,16 +21,26 @@ fn bits_of<T: Element + retrograd_tape::Real>(
 fn bits_in_steps<T: Element + retrograd_tape::Real>(
     tape: &Tape,
     x: &[Vec<f64>],
-    (steps, rows): (usize, usize),
+    extent: (usize, usize),
     target: Target,
     wide: bool,
 ) -> Vec<Vec<u64>> {
+    run_bits(&mut compiled::<T>(tape, target, wide), x, extent)
+}
+
+fn compiled<T: Element>(tape: &Tape, target: Target, wide: bool) -> CompiledCell<T> {
     let options = options(target).with(|o| {
         o.wide_loops = wide;
         o.outline_activations = false;
     });
-    let purpose = Purpose::everything(tape);
-    let cell = CompiledCell::<T>::compile_with(tape, &purpose, &options).expect("it compiles");
+    CompiledCell::compile_with(tape, &Purpose::everything(tape), &options).expect("it compiles")
+}
+
+fn run_bits<T: Element + retrograd_tape::Real>(
+    cell: &mut CompiledCell<T>,
+    x: &[Vec<f64>],
+    (steps, rows): (usize, usize),
+) -> Vec<Vec<u64>> {
     let given: Vec<Vec<T>> = (cell.inputs().iter().enumerate())
         .map(|(k, i)| {
             let len = match i.role {
@@ -133,7 +143,8 @@ fn neighbours_do_not_matter<T: Element + retrograd_tape::Real>() {
         let ordinary: Vec<Vec<f64>> = (0..operands).map(|k| numbers(n, k)).collect();
         for target in Target::all_runnable() {
             for wide in [false, true] {
-                let right = bits_of::<T>(&tape, &ordinary, 1, target, wide);
+                let mut cell = compiled::<T>(&tape, target, wide);
+                let right = run_bits(&mut cell, &ordinary, (1, 1));
                 for special in [1e30, f64::NAN, 0.0] {
                     // The only ordinary ones of 16, the first and last of a vector among them.
                     for lane in [0, 6, 15] {
@@ -145,7 +156,7 @@ fn neighbours_do_not_matter<T: Element + retrograd_tape::Real>() {
                             x.iter().enumerate().map(number).collect()
                         };
                         let x: Vec<Vec<f64>> = ordinary.iter().map(beside).collect();
-                        let found = bits_of::<T>(&tape, &x, 1, target, wide);
+                        let found = run_bits(&mut cell, &x, (1, 1));
                         for (right, found) in right.iter().zip(&found) {
                             for i in (lane..n).step_by(16) {
                                 assert_eq!(
