@@ -51,14 +51,14 @@ impl<S: Simd> RowProduct<S> {
     #[inline(never)]
     unsafe fn groups(&self) {
         // The next product reads the groups the other way, and so the last one again, which is still in the first cache if
-        // it fits. Half as many sums are just enough there; elsewhere all of them are faster.
-        let panel = size_of::<S::T>() * S::NR * self.k;
-        let half = REGISTERS / 2;
-        let registers = match half / 2 * panel <= L1_BYTES && L1_BYTES < REGISTERS / 2 * panel {
+        // it fits. If that is a quarter of all, it makes up for what more groups cost, each a few cycles.
+        let bytes = |columns: usize| size_of::<S::T>() * columns * self.k;
+        let (most, half) = (REGISTERS * S::LANES, REGISTERS / 2 * S::LANES);
+        let again = bytes(half) <= L1_BYTES && bytes(self.n) <= 4 * L1_BYTES;
+        let width = match again && bytes(most) > L1_BYTES {
             true => half,
-            false => REGISTERS,
+            false => most,
         };
-        let width = registers * S::LANES;
         let groups = self.n.div_ceil(width);
         for g in 0..groups {
             let j = width * if self.backward { groups - 1 - g } else { g };
