@@ -31,6 +31,22 @@ pub(super) enum Source {
     Constant(usize),
 }
 
+/// Registers that are not to be taken.
+#[derive(Clone, Copy)]
+pub(super) struct Busy(u32);
+
+impl Busy {
+    pub(super) const NONE: Self = Busy(0);
+
+    pub(super) fn with(self, r: usize) -> Self {
+        Busy(self.0 | 1 << r)
+    }
+
+    fn has(self, r: usize) -> bool {
+        self.0 >> r & 1 != 0
+    }
+}
+
 impl Emitter<'_> {
     /// Loads that were not needed so far, before a store that may overwrite their place.
     pub(super) fn load_what_is_pending(&mut self) {
@@ -38,7 +54,7 @@ impl Emitter<'_> {
             let j = v.0 as usize;
             let made = self.register[j].is_some() || self.slot[j].is_some();
             if !made && self.upcoming[j] != NEVER {
-                self.in_register(v, &[]);
+                self.in_register(v, Busy::NONE);
             }
         }
     }
@@ -62,11 +78,7 @@ impl Emitter<'_> {
     /// Operand `k` as an instruction's last, without taking the registers of others.
     pub(super) fn source(&mut self, v: V, k: usize, others: &[V]) -> Source {
         if !self.memorable(v, k) {
-            let busy: Vec<usize> = others
-                .iter()
-                .filter_map(|o| self.register[o.0 as usize])
-                .collect();
-            return Source::Register(self.in_register(v, &busy));
+            return Source::Register(self.in_register_beside(v, Busy::NONE, others));
         }
         let j = v.0 as usize;
         let lane = self.block.ops[j].1;
@@ -80,14 +92,13 @@ impl Emitter<'_> {
         }
     }
 
-    pub(super) fn in_register_beside(&mut self, v: V, taken: &[usize], others: &[V]) -> usize {
+    pub(super) fn in_register_beside(&mut self, v: V, taken: Busy, others: &[V]) -> usize {
         let of_others = others.iter().filter_map(|o| self.register[o.0 as usize]);
-        let busy: Vec<usize> = taken.iter().copied().chain(of_others).collect();
-        self.in_register(v, &busy)
+        self.in_register(v, of_others.fold(taken, Busy::with))
     }
 
     /// The register of a value, which is loaded if need be.
-    pub(super) fn in_register(&mut self, v: V, busy: &[usize]) -> usize {
+    pub(super) fn in_register(&mut self, v: V, busy: Busy) -> usize {
         let j = v.0 as usize;
         if let Some(r) = self.register[j] {
             return r;
@@ -123,16 +134,16 @@ impl Emitter<'_> {
     }
 
     /// A register without a value: the one whose value is needed last, if all have one.
-    pub(super) fn free_register(&mut self, busy: &[usize]) -> usize {
+    pub(super) fn free_register(&mut self, busy: Busy) -> usize {
         let pool = 0..self.pool;
         if let Some(r) = pool
             .clone()
-            .find(|&r| self.held[r].is_none() && !busy.contains(&r))
+            .find(|&r| self.held[r].is_none() && !busy.has(r))
         {
             return r;
         }
         let far = |r: &usize| self.held[*r].map_or(0, |v| self.upcoming[v.0 as usize]);
-        let r = pool.filter(|r| !busy.contains(r)).max_by_key(far);
+        let r = pool.filter(|&r| !busy.has(r)).max_by_key(far);
         let r = r.expect("more registers than operands");
         if let Some(v) = self.held[r].take() {
             let j = v.0 as usize;
@@ -175,7 +186,7 @@ impl Emitter<'_> {
     }
 
     /// The register for the value of this operation.
-    pub(super) fn result(&mut self, v: V, busy: &[usize]) -> usize {
+    pub(super) fn result(&mut self, v: V, busy: Busy) -> usize {
         let r = match self.target[v.0 as usize] {
             Some(r) => r,
             None => self.free_register(busy),
@@ -230,9 +241,9 @@ impl Emitter<'_> {
 }
 
 /// The registers of a source.
-pub(super) fn busy(source: Source) -> Vec<usize> {
+pub(super) fn busy(source: Source) -> Busy {
     match source {
-        Source::Register(r) => vec![r],
-        Source::Memory(_) | Source::Constant(_) => Vec::new(),
+        Source::Register(r) => Busy::NONE.with(r),
+        Source::Memory(_) | Source::Constant(_) => Busy::NONE,
     }
 }

@@ -4,7 +4,7 @@
 
 use iced_x86::{Code as X86, IcedError, Instruction, Register};
 
-use super::allocate::{MASKS, NEVER, REGISTERS, Source, busy};
+use super::allocate::{Busy, MASKS, NEVER, REGISTERS, Source, busy};
 use super::block::{Block, Choice, Extent, Fused, M, OfMasks, One, Op, Place, Two, V};
 use super::called::OPERAND;
 use super::encode::Assembly;
@@ -145,7 +145,7 @@ impl<'a> Emitter<'a> {
             Op::Keep(k, v) => {
                 let to = self.kept(k);
                 if self.target[v.0 as usize] != Some(to) {
-                    let from = self.in_register(v, &[]);
+                    let from = self.in_register(v, Busy::NONE);
                     self.code.copy(self.vector(to), self.vector(from));
                 }
                 self.done(v, 0);
@@ -201,10 +201,10 @@ impl<'a> Emitter<'a> {
             },
             Op::Masked(m, x) => {
                 let mask = self.mask(m);
-                let from = self.in_register(x, &[]);
+                let from = self.in_register(x, Busy::NONE);
                 self.done(x, 0);
                 self.done_masks(&op);
-                let to = self.result(this, &[]);
+                let to = self.result(this, Busy::NONE);
                 let (to, from) = (self.vector(to), self.vector(from));
                 self.code.copy_masked(lane, to, from, mask);
             }
@@ -219,10 +219,10 @@ impl<'a> Emitter<'a> {
 
     fn store(&mut self, place: Place, extent: Extent, lane: Lane, v: V) {
         self.load_what_is_pending();
-        let from = self.in_register(v, &[]);
+        let from = self.in_register(v, Busy::NONE);
         let free = match extent {
             Extent::Part(n) if self.code.set.masks_are_vectors(lane, n) => {
-                let free = self.free_register(&[from]);
+                let free = self.free_register(Busy::NONE.with(from));
                 Some(self.vector(free))
             }
             _ => None,
@@ -233,9 +233,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn one(&mut self, one: One, lane: Lane, this: V, x: V) {
-        let from = self.in_register(x, &[]);
+        let from = self.in_register(x, Busy::NONE);
         self.done(x, 0);
-        let to = self.result(this, &[]);
+        let to = self.result(this, Busy::NONE);
         let (to, from) = (self.vector(to), self.vector(from));
         let set = self.code.set;
         if one == One::Sqrt && self.block.ops[self.i].2 {
@@ -250,10 +250,10 @@ impl<'a> Emitter<'a> {
         let swap = two.commutes() && !self.memorable(y.0, y.1) && self.memorable(x.0, x.1);
         let (x, y) = if swap { (y, x) } else { (x, y) };
         let right = self.source(y.0, y.1, &[x.0]);
-        let left = self.in_register(x.0, &busy(right));
+        let left = self.in_register(x.0, busy(right));
         self.done(x.0, x.1);
         self.done(y.0, y.1);
-        let to = self.result(this, &[]);
+        let to = self.result(this, Busy::NONE);
         let (to, left) = (self.vector(to), self.vector(left));
         if two == Two::Div && self.block.ops[self.i].2 {
             let c = self.code.set.narrow_div(lane);
@@ -277,14 +277,14 @@ impl<'a> Emitter<'a> {
         this: V,
         [x, fast]: [V; 2],
     ) {
-        let from = self.in_register(x, &[]);
-        let other = self.in_register(fast, &[from]);
-        let mut taken = Vec::new();
+        let from = self.in_register(x, Busy::NONE);
+        let other = self.in_register(fast, Busy::NONE.with(from));
+        let mut taken = Busy::NONE;
         let mask = match chosen {
             Choice::Mask(m) => self.mask(m),
             Choice::Vector(m) => {
-                let mask = self.in_register(m, &[from, other]);
-                taken.push(mask);
+                let mask = self.in_register(m, Busy::NONE.with(from).with(other));
+                taken = taken.with(mask);
                 self.vector(mask)
             }
         };
@@ -298,7 +298,7 @@ impl<'a> Emitter<'a> {
             Choice::Vector(m) => self.done(m, 2),
         }
         // If that takes the place of `fast`, what it has is what is wanted.
-        let to = self.result(this, &taken);
+        let to = self.result(this, taken);
         let (to, other) = (self.vector(to), self.vector(other));
         if to != other {
             self.code.copy(to, other);
@@ -330,13 +330,13 @@ impl<'a> Emitter<'a> {
             false => (x, y, 1),
         };
         let right = self.source(right, k, &[left]);
-        let left = self.in_register(left, &busy(right));
+        let left = self.in_register(left, busy(right));
         self.done(x, 0);
         self.done(y, 1);
         let to = match self.code.set {
             Set::Avx512 => self.mask_result(M(this.0))?,
             Set::Avx2 => {
-                let to = self.result(this, &[]);
+                let to = self.result(this, Busy::NONE);
                 self.vector(to)
             }
         };
@@ -350,10 +350,10 @@ impl<'a> Emitter<'a> {
 
     fn blend(&mut self, lane: Lane, mask: Register, this: V, x: V, y: V) {
         let chosen = self.source(x, 0, &[y]);
-        let other = self.in_register(y, &busy(chosen));
+        let other = self.in_register(y, busy(chosen));
         self.done(x, 0);
         self.done(y, 1);
-        let to = self.result(this, &[]);
+        let to = self.result(this, Busy::NONE);
         let c = self.code.set.blend(lane);
         let (to, other) = (self.vector(to), self.vector(other));
         self.with_source(chosen, |s| {
@@ -368,13 +368,13 @@ impl<'a> Emitter<'a> {
         let [x, y, mask] = xs;
         let chosen = self.source(x, 0, &[y, mask]);
         let mut taken = busy(chosen);
-        let other = self.in_register_beside(y, &taken, &xs);
-        taken.push(other);
-        let mask = self.in_register_beside(mask, &taken, &xs);
+        let other = self.in_register_beside(y, taken, &xs);
+        taken = taken.with(other);
+        let mask = self.in_register_beside(mask, taken, &xs);
         for (k, x) in xs.into_iter().enumerate() {
             self.done(x, k);
         }
-        let to = self.result(this, &[]);
+        let to = self.result(this, Busy::NONE);
         let c = self.code.set.blend(lane);
         let [to, other, mask] = [to, other, mask].map(|r| self.vector(r));
         self.with_source(chosen, |s| s.chosen_by(c, [to, other], mask));
@@ -383,10 +383,10 @@ impl<'a> Emitter<'a> {
     /// x in the first elements, else y, without a mask.
     fn in_part(&mut self, n: usize, lane: Lane, this: V, x: V, y: V) {
         let chosen = self.source(x, 0, &[y]);
-        let other = self.in_register(y, &busy(chosen));
+        let other = self.in_register(y, busy(chosen));
         self.done(x, 0);
         self.done(y, 1);
-        let to = self.result(this, &[]);
+        let to = self.result(this, Busy::NONE);
         let [to, other] = [to, other].map(|r| self.vector(r));
         let c = x86::blend_parts(lane);
         let imm = (1 << n) - 1;
@@ -400,14 +400,14 @@ impl<'a> Emitter<'a> {
             !twice && self.memorable(xs[k], k)
         });
         let mut sources = [Source::Register(0); 3];
-        let mut taken: Vec<usize> = Vec::with_capacity(3);
+        let mut taken = Busy::NONE;
         if let Some(k) = memory {
             sources[k] = self.source(xs[k], k, &xs);
         }
         for k in 0..3 {
             if Some(k) != memory {
-                let r = self.in_register_beside(xs[k], &taken, &xs);
-                taken.push(r);
+                let r = self.in_register_beside(xs[k], taken, &xs);
+                taken = taken.with(r);
                 sources[k] = Source::Register(r);
             }
         }
@@ -438,7 +438,7 @@ impl<'a> Emitter<'a> {
         let to = match (free, target) {
             (Some(_), _) => from,
             (None, Some(to)) => to,
-            (None, None) => self.free_register(&taken),
+            (None, None) => self.free_register(taken),
         };
         if free.is_none() {
             self.code.copy(self.vector(to), self.vector(from));

@@ -31,7 +31,7 @@ struct Entry {
 
 impl Entry {
     fn is(&self, block: &Block, v: View, at: Place) -> bool {
-        same(self.view, v) && self.at == at && self.is_near(block)
+        self.at == at && same(self.view, v) && self.is_near(block)
     }
 
     fn is_near(&self, block: &Block) -> bool {
@@ -75,7 +75,7 @@ impl Known {
 
     pub(super) fn remember(&mut self, block: &Block, v: View, at: Place, form: Form, value: V) {
         self.values
-            .retain(|k| k.is_near(block) && !(same(k.view, v) && k.at == at));
+            .retain(|k| k.is_near(block) && !(k.at == at && same(k.view, v)));
         self.values.push(Entry {
             view: v,
             at,
