@@ -5,7 +5,7 @@
 use crate::Isa;
 use crate::maths::{Compare, Rounding};
 use crate::simd::{Elementwise, Simd};
-use crate::x86::{elementwise, one_instruction, own_register};
+use crate::x86::{elementwise, one_instruction, own_vector};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -73,7 +73,7 @@ impl Simd for Avx2<f32> {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn splats(p: *const f32) -> [__m256; 4] {
         // SAFETY: the caller guarantees 4 elements.
-        let all = own_register!(ymm_reg, unsafe { Self::repeat(p) });
+        let all = own_vector!(ymm_reg, unsafe { Self::repeat(p) });
         [
             _mm256_permute_ps::<0b00_00_00_00>(all),
             _mm256_permute_ps::<0b01_01_01_01>(all),
@@ -194,7 +194,7 @@ impl Simd for Avx2<f64> {
     unsafe fn splats(p: *const f64) -> [__m256d; 4] {
         // SAFETY: the caller guarantees 4 elements.
         let [a, b] = unsafe { [Self::repeat(p), Self::repeat(p.add(2))] };
-        let (a, b) = (own_register!(ymm_reg, a), own_register!(ymm_reg, b));
+        let (a, b) = (own_vector!(ymm_reg, a), own_vector!(ymm_reg, b));
         [
             _mm256_permute_pd::<0>(a),
             _mm256_permute_pd::<0b1111>(a),

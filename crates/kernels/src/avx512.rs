@@ -7,7 +7,7 @@ use crate::Isa;
 use crate::avx2::{sums_pd, sums_ps};
 use crate::maths::{Compare, Rounding};
 use crate::simd::{Elementwise, Simd};
-use crate::x86::{elementwise, one_instruction, own_register};
+use crate::x86::{elementwise, one_instruction, own_vector};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -76,7 +76,7 @@ impl Simd for Avx512<f32> {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn splats(p: *const f32) -> [__m512; 4] {
         // SAFETY: the caller guarantees 4 elements.
-        let all = own_register!(zmm_reg, unsafe { Self::repeat(p) });
+        let all = own_vector!(zmm_reg, unsafe { Self::repeat(p) });
         [
             _mm512_permute_ps::<0b00_00_00_00>(all),
             _mm512_permute_ps::<0b01_01_01_01>(all),
@@ -194,7 +194,7 @@ impl Simd for Avx512<f64> {
     unsafe fn splats(p: *const f64) -> [__m512d; 4] {
         // SAFETY: the caller guarantees 4 elements.
         let [a, b] = unsafe { [Self::repeat(p), Self::repeat(p.add(2))] };
-        let (a, b) = (own_register!(zmm_reg, a), own_register!(zmm_reg, b));
+        let (a, b) = (own_vector!(zmm_reg, a), own_vector!(zmm_reg, b));
         [
             _mm512_permute_pd::<0>(a),
             _mm512_permute_pd::<0xff>(a),

@@ -36,7 +36,7 @@ pub(crate) trait RowGroups {
 /// Processes rows eight at a time, or as many as there are registers for the sums of [`dots`].
 ///
 /// # Safety
-/// There are so many rows.
+/// There are so many rows, and the machine has the instruction set.
 #[inline(always)]
 pub(crate) unsafe fn in_groups_of_dots<S: Simd>(
     rows: usize,
@@ -58,7 +58,7 @@ pub(crate) unsafe fn in_groups_of_dots<S: Simd>(
 /// `backward`.
 ///
 /// # Safety
-/// There are so many rows.
+/// There are so many rows, and the machine has the instruction set of the work.
 #[inline(always)]
 pub(crate) unsafe fn in_groups<const G: usize>(rows: usize, backward: bool, work: &impl RowGroups) {
     const { assert!(G <= 8) };
@@ -108,6 +108,7 @@ pub(crate) unsafe fn dots<S: Simd, const Q: usize>(
     cols: usize,
     x: *const S::T,
 ) -> [S::T; Q] {
+    const { assert!(registers::<S>() <= MOST && Q <= 8) };
     let (elements, registers) = (elements::<S>(), registers::<S>());
     // SAFETY: the rows have `cols` elements, as x has.
     unsafe {

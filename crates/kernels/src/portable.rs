@@ -105,7 +105,9 @@ impl<T: Scalar, const N: usize> Simd for Portable<T, N> {
     #[inline(always)]
     unsafe fn first_of(n: usize, v: Lanes<T, N>, rest: Lanes<T, N>) -> Lanes<T, N> {
         let mut all = rest;
-        all.0[..n].copy_from_slice(&v.0[..n]);
+        for (all, v) in all.0.iter_mut().zip(v.0).take(n) {
+            *all = v;
+        }
         all
     }
     #[inline(always)]

@@ -36,7 +36,8 @@ impl<S: Simd> RowProduct<S> {
     pub(crate) unsafe fn run(&self) {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            // What a sample of few units has: the loops take more instructions than its sums.
+            // One group of one block, as a sample of few units has, without the loops, which take more instructions than its
+            // sums.
             let most = REGISTERS * S::LANES;
             if (1..=most).contains(&self.n) && self.k <= K_BLOCK {
                 self.group(most, 0, 0).add();
@@ -51,11 +52,10 @@ impl<S: Simd> RowProduct<S> {
     #[inline(never)]
     unsafe fn groups(&self) {
         // The next product reads the groups the other way, and so the last one again, which is still in the first cache if
-        // it fits. If that is a quarter of all, it makes up for what more groups cost, each a few cycles.
-        let bytes = |columns: usize| size_of::<S::T>() * columns * self.k;
+        // it fits. Where that is a quarter of all or more, it makes up for what more groups cost, each a few cycles.
         let (most, half) = (REGISTERS * S::LANES, REGISTERS / 2 * S::LANES);
-        let again = bytes(half) <= L1_BYTES && bytes(self.n) <= 4 * L1_BYTES;
-        let width = match again && bytes(most) > L1_BYTES {
+        let fits = |columns: usize| size_of::<S::T>() * columns * self.k <= L1_BYTES;
+        let width = match !fits(most) && fits(half) && self.n <= 4 * half {
             true => half,
             false => most,
         };
@@ -133,7 +133,7 @@ impl<S: Simd> Group<S> {
         }
     }
 
-    /// Adds the products of term `p`, a number of A in all lanes; below `vectorize`.
+    /// Adds the products of term `p` of B with `x`, that term of A in all lanes; below `vectorize`.
     #[inline(always)]
     unsafe fn term<const V: usize>(&self, p: usize, x: S::V, acc: &mut [S::V; V]) {
         // SAFETY: guaranteed by the caller.

@@ -23,7 +23,8 @@ pub(crate) trait SimdOp {
 /// An instruction set with an element type.
 ///
 /// # Safety of the methods
-/// All need the instruction set. `load` and `store` need `LANES` accessible elements, the `_part` forms the first `n` only.
+/// All need the instruction set. `load` and `store` need `LANES` accessible elements, the `_part` forms the first `n` only,
+/// `repeat` 16 bytes, `splats` four elements.
 pub(crate) trait Simd: Sized + 'static {
     /// The element.
     type T: Scalar;
@@ -72,7 +73,7 @@ pub(crate) trait Simd: Sized + 'static {
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
     /// 16 bytes of elements, repeated over the register.
     unsafe fn repeat(p: *const Self::T) -> Self::V;
-    /// Four elements that follow each other, each in all lanes, by fewer loads than [`Simd::splat`] takes.
+    /// Four elements that follow each other, each in all lanes: of four [`Simd::splat`], x86-64 makes fewer loads.
     #[inline(always)]
     unsafe fn splats(p: *const Self::T) -> [Self::V; 4] {
         // SAFETY: the caller guarantees four elements and the instruction set.

@@ -131,7 +131,7 @@ impl<S: Simd> RowGroups for Dots<S> {
                     SumStart::Bias(row) => Some(row.add(r)),
                     SumStart::Old => Some(c.cast_const()),
                 };
-                // Through arrays, so that each is one register.
+                // Through arrays, so that they take few instructions.
                 if let Some(from) = from {
                     let mut old = [S::T::default(); Q];
                     from.copy_to_nonoverlapping(old.as_mut_ptr(), Q);

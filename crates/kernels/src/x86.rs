@@ -128,16 +128,16 @@ macro_rules! elementwise {
 }
 pub(crate) use elementwise;
 
-/// The same vector, of which the compiler knows nothing. Otherwise it would turn each shuffle of what was loaded into a load
-/// of its own.
-macro_rules! own_register {
+/// The same vector, of which the compiler knows nothing, as `micro` has it of addresses. Otherwise it would turn each shuffle
+/// of what was loaded into a load of its own.
+macro_rules! own_vector {
     ($class:ident, $v:expr) => {{
         let mut v = $v;
-        // SAFETY: there is no instruction.
+        // SAFETY: there is no instruction, and the register is given back as it was.
         unsafe {
             std::arch::asm!("/* {0} */", inout($class) v, options(pure, nomem, nostack, preserves_flags));
         }
         v
     }};
 }
-pub(crate) use own_register;
+pub(crate) use own_vector;

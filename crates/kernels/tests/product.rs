@@ -269,16 +269,21 @@ proptest! {
     }
 }
 
-/// 64 bytes of partial sums, each an ascending chain; halves are added until one is left.
-fn fold<T: Element>(isa: Isa, w: &[T], x: &[T]) -> T {
-    let fused = match isa {
+/// Whether multiply and add are one operation.
+fn fused(isa: Isa) -> bool {
+    match isa {
         Isa::Avx512 | Isa::Avx2 => true,
         Isa::Portable => cfg!(any(
             target_arch = "aarch64",
             target_arch = "s390x",
             target_arch = "riscv64"
         )),
-    };
+    }
+}
+
+/// 64 bytes of partial sums, each an ascending chain; halves are added until one is left.
+fn fold<T: Element>(isa: Isa, w: &[T], x: &[T]) -> T {
+    let fused = fused(isa);
     let mut sums = vec![T::default(); 64 / size_of::<T>()];
     let places = sums.len();
     for (p, (&w, &x)) in w.iter().zip(x).enumerate() {
@@ -328,20 +333,23 @@ fn check_fold<T: Element>(
     Ok(())
 }
 
-/// Products that are too small are −0 in the end, at every length of a remainder: elements that do not exist add no 0.
-#[test]
-fn dot_products_keep_negative_zeros() {
+/// Products that are too small are −0 where multiply and add are fused, from the first 64 bytes on, at every length of a
+/// remainder: elements that do not exist add no 0.
+fn negative_zeros<T: Element>(small: f64) {
     for isa in Isa::ALL {
-        let Some(kernels) = kernels_for::<f32>(isa) else {
+        let Some(kernels) = kernels_for::<T>(isa) else {
             continue;
         };
+        let bits = |x: T| x.wide().to_bits();
         for cols in 1..=70 {
-            let (w, x) = ([-1e-30_f32; 70], [1e-30_f32; 70]);
-            let mut y = [7.0_f32];
+            let (w, x) = ([T::of(-small); 70], [T::of(small); 70]);
+            let mut y = [T::of(7.0)];
             // SAFETY: the arrays have these sizes.
             unsafe { kernels.matvec[0](1, cols, w.as_ptr(), x.as_ptr(), y.as_mut_ptr()) };
             let right = fold(isa, &w[..cols], &x[..cols]);
-            assert_eq!(y[0].to_bits(), right.to_bits(), "{isa}, {cols} columns");
+            let all = cols >= 64 / size_of::<T>();
+            assert_eq!(right.wide().is_sign_negative(), all && fused(isa));
+            assert_eq!(bits(y[0]), bits(right), "{isa}, {cols} columns");
             let parts = [BlockSlice::whole(&w[..cols], 1, cols)];
             product_unpacked(
                 kernels,
@@ -353,13 +361,45 @@ fn dot_products_keep_negative_zeros() {
                 &mut y,
                 false,
             );
-            assert_eq!(
-                y[0].to_bits(),
-                right.to_bits(),
-                "a weight's, {isa}, {cols} columns"
-            );
+            assert_eq!(bits(y[0]), bits(right), "a weight's, {isa}, {cols} columns");
         }
     }
+}
+
+#[test]
+fn dot_products_keep_negative_zeros() {
+    negative_zeros::<f32>(1e-30);
+    negative_zeros::<f64>(1e-200);
+}
+
+/// One row of columns in several groups, of both widths, and of several blocks of terms: on AVX-512, AVX2 and portable.
+#[test]
+fn one_row_of_many_columns_is_a_row_of_several() -> Result<(), TestCaseError> {
+    for (k, n) in [(100, 150), (100, 530), (200, 75), (400, 44), (515, 150)] {
+        for (m, start) in [(1, Start::Zero), (2, Start::Bias), (1, Start::Old)] {
+            let case = Case {
+                m,
+                rows: n,
+                cols: k,
+                transposed: false,
+                packed: true,
+                start,
+                at_end: true,
+                cuts: [[0; 2]; 2],
+                gap: 0,
+                seed: 7,
+            };
+            for isa in Isa::ALL {
+                if let Some(kernels) = kernels_for::<f32>(isa) {
+                    check(kernels, &case)?;
+                }
+                if let Some(kernels) = kernels_for::<f64>(isa) {
+                    check(kernels, &case)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_matvec<T: Element>(

@@ -25,7 +25,7 @@ impl Assembly {
 
     /// What these calls arrive at: each function once, between what saves and what restores the registers that a function
     /// of the System V convention may change.
-    pub(super) fn called(&mut self) {
+    pub(super) fn stubs(&mut self) {
         while let Some(&(function, _)) = self.calls.first() {
             let all = std::mem::take(&mut self.calls);
             let (these, others): (Calls, Calls) = all.into_iter().partition(|c| c.0 == function);

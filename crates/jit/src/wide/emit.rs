@@ -279,13 +279,11 @@ impl<'a> Emitter<'a> {
     ) {
         let from = self.in_register(x, Busy::NONE);
         let other = self.in_register(fast, Busy::NONE.with(from));
-        let mut taken = Busy::NONE;
-        let mask = match chosen {
-            Choice::Mask(m) => self.mask(m),
+        let (mask, taken) = match chosen {
+            Choice::Mask(m) => (self.mask(m), Busy::NONE),
             Choice::Vector(m) => {
                 let mask = self.in_register(m, Busy::NONE.with(from).with(other));
-                taken = taken.with(mask);
-                self.vector(mask)
+                (self.vector(mask), Busy::NONE.with(mask))
             }
         };
         let (place, set) = (self.stack(OPERAND), self.code.set);

@@ -71,7 +71,7 @@ pub(super) struct Assembly {
     pub(super) masks: Option<usize>,
     /// The instructions so far.
     #[cfg(test)]
-    pub(super) codes: Vec<X86>,
+    pub(super) put: Vec<Instruction>,
 }
 
 impl Assembly {
@@ -94,7 +94,7 @@ impl Assembly {
             calls: Calls::default(),
             masks: None,
             #[cfg(test)]
-            codes: Vec::new(),
+            put: Vec::new(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Assembly {
         // Vectors of the caller are of 128 bits: clean upper halves do not slow them down.
         self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
         self.put(Ok(Instruction::with(X86::Retnq)));
-        self.called();
+        self.stubs();
         let mut body = self.encoder.take_buffer();
         for instruction in begin {
             self.put(instruction);
@@ -155,7 +155,7 @@ impl Assembly {
     pub(super) fn put(&mut self, instruction: Result<Instruction, iced_x86::IcedError>) {
         let instruction = instruction.expect("operands fit their instruction");
         #[cfg(test)]
-        self.codes.push(instruction.code());
+        self.put.push(instruction);
         let operands = (0..instruction.op_count()).map(|k| instruction.op_register(k));
         let address = [instruction.memory_base(), instruction.memory_index()];
         // Of these registers, the code uses no parts.

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use iced_x86::{Code as X86, Instruction, Register};
+
 use super::block::{Block, Extent, Index, M, One, Op, Place, V};
 use super::emit::emit;
-use super::encode::Assembly;
+use super::encode::{Assembly, POINTERS};
 use super::pointers::Pointers;
 use super::set::Set;
 use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Math, Rounding, Vectors};
@@ -131,8 +133,8 @@ fn code_for_avx2_is_of_avx2() {
         let mut code = emitted(Set::Avx2, 1, &block);
         assert!(code.spilled > 0, "more values than registers");
         code.next_row(&[4, 8, 12, 16, 20]);
-        code.called();
-        let names: BTreeSet<String> = code.codes.iter().map(|c| format!("{c:?}")).collect();
+        code.stubs();
+        let names: BTreeSet<String> = code.put.iter().map(|i| format!("{:?}", i.code())).collect();
         assert!(names.len() > 40, "{names:?}");
         let forms = ["132", "213", "231"].map(|f| format!("VEX_Vfmadd{f}"));
         for form in forms {
@@ -162,36 +164,54 @@ fn code_for_avx2_is_of_avx2() {
 fn code_for_avx512_is_of_avx512() {
     for lane in [Lane::F32, Lane::F64] {
         let code = emitted(Set::Avx512, 1, &everything(Set::Avx512, lane));
-        let names: BTreeSet<String> = code.codes.iter().map(|c| format!("{c:?}")).collect();
+        let names: BTreeSet<String> = code.put.iter().map(|i| format!("{:?}", i.code())).collect();
         let of_avx512 = names.iter().filter(|n| n.starts_with("EVEX_"));
         assert!(of_avx512.count() > 30, "{names:?}");
         assert!(names.contains("VEX_Kmovw_kr_r32"), "{names:?}");
     }
 }
 
-/// A stub around a called function saves and restores every register that has a meaning: a function in Rust changes few of
-/// them, so that results do not tell.
+/// A stub around a called function restores every register that has a meaning from where it saved it: a function in Rust
+/// changes few of them, so that results do not tell.
 #[test]
 fn a_call_keeps_every_register() {
     for (set, masks) in [(Set::Avx512, 7), (Set::Avx2, 0)] {
         let mut code = emitted(set, 1, &everything(set, Lane::F32));
-        let before = code.codes.len();
-        code.called();
-        let stub = &code.codes[before..];
-        let count = |part: &str| {
-            stub.iter()
-                .filter(|c| format!("{c:?}").contains(part))
-                .count()
-        };
-        let (stores, loads) = match set {
-            Set::Avx512 => ("Vmovups_zmmm512", "Vmovups_zmm_"),
-            Set::Avx2 => ("Vmovups_ymmm256_", "Vmovups_ymm_"),
-        };
-        // One stub for sine, one for cosine; the counter, pointers and the frame pointer.
-        let saved = [stores, "Kmovw_m16_kr", "Push_r64"].map(&count);
-        let restored = [loads, "Kmovw_kr_km16", "Pop_r64"].map(&count);
-        assert_eq!(saved, [2 * set.registers(), 2 * masks, 2 * 10]);
-        assert_eq!(saved, restored);
+        let before = code.put.len();
+        code.stubs();
+        // One for sine, one for cosine.
+        let ends = |i: &Instruction| i.code() == X86::Retnq;
+        let stubs: Vec<_> = code.put[before..].split_inclusive(ends).collect();
+        assert_eq!(stubs.len(), 2);
+        for stub in stubs {
+            // The registers of these instructions, each with its place on the stack, in order.
+            let moved = |part: &str, k: u32| -> BTreeSet<(u64, Register)> {
+                let these = stub
+                    .iter()
+                    .filter(|i| format!("{:?}", i.code()).contains(part));
+                these
+                    .map(|i| (i.memory_displacement64(), i.op_register(k)))
+                    .collect()
+            };
+            let (stored, loaded) = match set {
+                Set::Avx512 => ("Vmovups_zmmm512", "Vmovups_zmm_"),
+                Set::Avx2 => ("Vmovups_ymmm256_", "Vmovups_ymm_"),
+            };
+            let vectors = moved(stored, 1);
+            assert_eq!(vectors.len(), set.registers());
+            assert_eq!(vectors, moved(loaded, 0));
+            assert_eq!(moved("Kmovw_m16_kr", 1).len(), masks);
+            assert_eq!(moved("Kmovw_m16_kr", 1), moved("Kmovw_kr_km16", 0));
+            let general = |code: X86| -> Vec<Register> {
+                let these = stub.iter().filter(|i| i.code() == code);
+                these.map(|i| i.op_register(0)).collect()
+            };
+            let (pushed, mut popped) = (general(X86::Push_r64), general(X86::Pop_r64));
+            popped.reverse();
+            assert_eq!(pushed, popped);
+            // The frame pointer, the counter, and pointers.
+            assert_eq!(pushed.len(), 2 + POINTERS.len());
+        }
     }
 }
 
