@@ -78,12 +78,16 @@ pub fn agree<T: Real>(
     Ok(worst)
 }
 
-/// Two arrays of the same name have the same bits.
+/// Two arrays of the same name have the same bits; all NaN are one, whose sign and payload depend on the order of an
+/// instruction's operands.
 ///
 /// # Errors
 /// The first number that has others.
 pub fn same<T: Real + std::fmt::LowerExp>(a: &Arrays<T>, b: &Arrays<T>) -> Verdict {
-    let bits = |x: T| Real::to_f64(x).to_bits();
+    let differ = |a: T, b: T| {
+        let [a, b] = [a, b].map(Real::to_f64);
+        a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan())
+    };
     for ((name, a), (_, b)) in a.iter().zip(b) {
         if a.len() != b.len() {
             return Err(format!(
@@ -92,7 +96,7 @@ pub fn same<T: Real + std::fmt::LowerExp>(a: &Arrays<T>, b: &Arrays<T>) -> Verdi
                 a.len()
             ));
         }
-        if let Some(i) = (0..a.len()).find(|&i| bits(a[i]) != bits(b[i])) {
+        if let Some(i) = (0..a.len()).find(|&i| differ(a[i], b[i])) {
             return Err(format!(
                 "`{name}` number {i} is {:e} and was {:e}",
                 b[i], a[i]
@@ -164,4 +168,18 @@ pub(crate) fn allowed_in_f32(right: &Arrays<f64>, sample: &Sample<'_>) -> Result
     let other = by_tape::<f32>(sample).map_err(|e| e.to_string())?;
     let tolerance = sensitivity(sample, right, EPS)?;
     Ok(4.0 * relative(right, &other) + tolerance + ulps(sample, EPS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_nan_are_the_same_and_zeros_are_not() {
+        let of = |x: f64| -> Arrays<f64> { vec![("y".into(), vec![1.0, x])] };
+        assert!(same(&of(f64::NAN), &of(-f64::NAN)).is_ok());
+        assert!(same(&of(f64::NAN), &of(1.0)).is_err());
+        assert!(same(&of(1.0), &of(f64::NAN)).is_err());
+        assert!(same(&of(0.0), &of(-0.0)).is_err());
+    }
 }
