@@ -439,7 +439,8 @@ impl Data {
         let y: Vec<f64> = y[(first - 1) * n..].iter().map(|&v| f64::from(v)).collect();
         if y.iter().any(|v| !v.is_finite()) {
             bail!(
-                "the forecast is not finite: training diverged. A smaller --learning-rate may help"
+                "the forecast is not finite. With --trace-nan, the message says where that began; if training diverged, a \
+                 smaller --learning-rate may help"
             );
         }
         Ok(self.standardizer.inverse_rows(&y)?)

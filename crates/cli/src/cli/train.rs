@@ -169,6 +169,16 @@ pub(super) fn train_on<I: Iterator<Item = Batch>>(
     saving: Option<&Saving>,
     measure: &dyn Fn(&mut Trainer) -> Result<f64>,
 ) -> Result<Trained> {
+    // Of a model whose numbers are not finite before any step, a step says more than the forecast.
+    if options.trace_nan
+        && let Err(forecast) = measure(trainer)
+    {
+        let batch = epoch(0).next();
+        return Err(match batch.as_ref().map(|b| trainer.step(b)) {
+            Some(Err(step)) => trace::explained(step, trainer, batch.as_ref()),
+            Some(Ok(_)) | None => forecast,
+        });
+    }
     let traced = RefCell::new(None);
     let explain = |e, trainer: &mut Trainer| trace::explained(e, trainer, traced.borrow().as_ref());
     let course = Course {

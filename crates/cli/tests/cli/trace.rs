@@ -42,3 +42,35 @@ loss sqrt(gap)
     assert!(said.contains("6 | loss sqrt(gap)"), "{said}");
     assert!(said.contains("^^^^^^^^^ NaN appears here"), "{said}");
 }
+
+#[test]
+fn a_model_that_is_not_finite_before_any_step_is_traced_too() {
+    let at = directory("trace-first");
+    fs::write(at.join("table.csv"), table()).unwrap();
+    let cell = "cell fraction(x[I]; h[4]) where I=2
+gate = tanh(dense(x, h))
+h' = 0.5 * h + gate^1.5
+output y = dense[I](h')
+target next[I]
+loss mean(square(y - next))
+";
+    fs::write(at.join("fraction.cell"), cell).unwrap();
+    let command = [
+        "train",
+        "--data",
+        "table.csv",
+        "--cell",
+        "fraction.cell",
+        "--epochs",
+        "1",
+    ];
+    let said = refused(&at, &command, 1);
+    assert!(said.contains("the forecast is not finite"), "{said}");
+    assert!(said.contains("--trace-nan"), "{said}");
+    let output = run(&at, &[&command[..], &["--trace-nan"]].concat());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let what = "(pow) becomes NaN at step 0, row 0";
+    assert!(said.contains(what), "{said}");
+    assert!(said.contains("fraction.cell:3:16"), "{said}");
+}
