@@ -383,6 +383,9 @@ fn results_have_the_same_bits_with_avx2_and_avx512() {
         (64, 32, 9),
         (67, 33, 20),
         (129, 2, 3),
+        // Several blocks of steps, and of a weight gradient's terms.
+        (40, 32, 90),
+        (150, 40, 30),
         // Weights are read as they are.
         (5, 1, 3),
         (16, 1, 7),
