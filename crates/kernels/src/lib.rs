@@ -36,8 +36,8 @@
 //!
 //! One file per instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
 //! written once over it (`product`, `row`, `extra`, `unpacked`, `matvec`, `dots`, `pack`, `outer`, `narrow`, `terms`, `rows`,
-//! `sum`, on the tiles of `micro`, which prefetch as `ahead` says), and so are the activations (`activate`), of functions that [`maths`] writes once
-//! for kernels and emitted code.
+//! `sum`, on the tiles of `micro`, which prefetch as `ahead` says), and so are the activations (`activate`), of functions
+//! that [`maths`] writes once for kernels and emitted code.
 
 mod activate;
 mod ahead;

@@ -439,8 +439,8 @@ impl Data {
         let y: Vec<f64> = y[(first - 1) * n..].iter().map(|&v| f64::from(v)).collect();
         if y.iter().any(|v| !v.is_finite()) {
             bail!(
-                "the forecast is not finite. With --trace-nan, the message says where that began; if training diverged, a \
-                 smaller --learning-rate may help"
+                "the forecast is not finite. If training diverged, a smaller --learning-rate may help; --trace-nan says \
+                 where the numbers of a step stop being finite"
             );
         }
         Ok(self.standardizer.inverse_rows(&y)?)

@@ -10,7 +10,8 @@
 //! are positive and n = 0 preserves −0.
 //!
 //! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls the function of the op table, which
-//! reduces by Payne & Hanek's method, whose results are taken for these elements: one branch, taken only if an element is that large or infinite.
+//! reduces by Payne & Hanek's method, whose results are taken for these elements: one branch, taken only if an element is
+//! that large or infinite.
 
 use super::{Called, Compare, Emitter, Lane, Math};
 use std::f64::consts::FRAC_1_PI;
