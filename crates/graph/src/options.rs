@@ -22,6 +22,8 @@ pub struct Options {
     /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Every pass
     /// drops dead nodes; *stack_products* cleans up after itself.)
     pub simplify: bool,
+    /// Sums leave out what values differ from their mean by, which adds up to 0.
+    pub centred: bool,
     /// Products with concatenations split, products of one operand stacked, summed products joined.
     pub stack_products: bool,
     /// Values that are cheaper to recompute than to store are recomputed by their reader.
@@ -154,8 +156,9 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch with its name.
-    pub const SWITCHES: [(&str, Switch); 15] = [
+    pub const SWITCHES: [(&str, Switch); 16] = [
         ("simplify", |o| &mut o.simplify),
+        ("centred", |o| &mut o.centred),
         ("stack_products", |o| &mut o.stack_products),
         ("rematerialize", |o| &mut o.rematerialize),
         ("flush", |o| &mut o.flush),
@@ -226,6 +229,7 @@ impl Options {
     fn all(on: bool) -> Options {
         Options {
             simplify: on,
+            centred: on,
             stack_products: on,
             rematerialize: on,
             flush: on,

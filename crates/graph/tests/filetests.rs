@@ -185,6 +185,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             "simplify early" => simplify::simplify(&g, false),
             "simplify" => simplify::simplify(&g, last),
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
+            "centred" => passes::centred::centred(&g),
             "unbatch" => passes::unbatch::unbatch(&g),
             "split" => split::split(&g),
             "stack_products" => stack_products::stack_products(&g, options),

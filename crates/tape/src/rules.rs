@@ -66,14 +66,14 @@ fn transposed<'a>(
             t.broadcast(shape()) * weights
         }
         Op::ReduceAxis { kind, axis } => {
-            let whole = t.kept(shape(), axis).broadcast(shape());
+            let along = |t: Term<'a>| t.kept(shape(), axis).broadcast(shape());
             match kind {
-                Reduction::Sum => whole,
+                Reduction::Sum => along(t),
                 Reduction::Mean => {
                     let n = shape().axis(axis).expect("checked when recorded");
-                    whole * (1.0 / n as f64)
+                    along(t * (1.0 / n as f64))
                 }
-                Reduction::Max => whole * max_weights_along(xs[0], y, axis),
+                Reduction::Max => along(t) * max_weights_along(xs[0], y, axis),
             }
         }
         Op::Dot => t.broadcast(shape()) * xs[1 - i],

@@ -204,8 +204,13 @@ impl<'f> Lower<'f> {
                 };
                 typed(TypedKind::Op(op, xs), form)
             }
-            // `sum(x, axis=0)` says it.
-            Some(Op::ReduceAxis { .. }) => Err(self.unknown(args.function)),
+            Some(op @ Op::ReduceAxis { .. }) => {
+                let name = op.name();
+                let whole = name.strip_suffix("_axis").unwrap_or(name);
+                let message = format!("there is no function `{name}`");
+                let error = self.error(args.function.span, message, "expected a function");
+                Err(error.help(format!("`{whole}(x, axis=0)` goes along an axis")))
+            }
             None | Some(Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_)) => {
                 Err(self.unknown(args.function))
             }
@@ -215,7 +220,8 @@ impl<'f> Lower<'f> {
     fn unknown(&self, function: &Name) -> TextError {
         let message = format!("there is no function `{}`", function.text);
         let error = self.error(function.span, message, "expected a function");
-        let ops = Op::each().filter(|op| op.arity() != Some(0));
+        let written = |op: &Op| op.arity() != Some(0) && !matches!(op, Op::ReduceAxis { .. });
+        let ops = Op::each().filter(written);
         let ops = ops.map(|op| op.name());
         let layers = self.frame().layers.keys().map(String::as_str);
         let defined = self.library.names(self.frame().routine.file());

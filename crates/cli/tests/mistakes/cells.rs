@@ -64,6 +64,12 @@ fn cell_files() {
             "2:6",
         ),
         (
+            cell("h' = tanh(dense(x, h)) + sum_axis(x)"),
+            &[],
+            "`sum(x, axis=0)` goes along an axis",
+            "2:26",
+        ),
+        (
             cell("h' = tanh(dense(x, h)"),
             &[],
             "expected an operator or `)`, found `output`",

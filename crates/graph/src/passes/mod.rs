@@ -2,6 +2,7 @@
 //! is set, verifies the graph after each.
 
 pub mod adjoint;
+pub mod centred;
 pub(crate) mod coarsest;
 pub mod components;
 pub mod flush;
@@ -130,6 +131,9 @@ impl<'a> Pipeline<'a> {
                 let last = i + 1 == derivations.len();
                 self.step("simplify", |g| simplify::simplify(g, last));
             }
+        }
+        if options.centred && centred::needed(&self.graph) {
+            self.step("centred", centred::centred);
         }
         let rounds = options.bf16 != Bf16::Off;
         if rounds && round::along_axes(&self.graph) {

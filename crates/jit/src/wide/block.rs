@@ -181,6 +181,29 @@ impl Op {
         }
     }
 
+    /// Whether each element of the result depends on those elements of the operands alone.
+    fn is_element_wise(&self) -> bool {
+        match *self {
+            Op::Two(two, ..) => two != Two::LowerHalves,
+            Op::One(one, _) => match one {
+                One::Sqrt | One::Round(_) | One::ShiftLeft(_) | One::ShiftRight(_) => true,
+                One::SwapHalves
+                | One::SwapLines
+                | One::SwapInLine
+                | One::SwapPairs
+                | One::First
+                | One::Widen
+                | One::Narrow => false,
+            },
+            Op::Fused(..)
+            | Op::Compare(..)
+            | Op::EqualIntegers(..)
+            | Op::Blend(..)
+            | Op::Choose(..) => true,
+            _ => false,
+        }
+    }
+
     /// The masks that it reads.
     pub(super) fn masks(&self) -> ([M; 2], usize) {
         match *self {
@@ -197,10 +220,10 @@ impl Op {
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) set: Set,
-    /// Each with the width of its elements, and whether only the first 128 bits matter.
-    pub(super) ops: Vec<(Op, Lane, bool)>,
-    /// Of vectors with this width of elements that follow, only the first 128 bits matter.
-    pub(super) narrow: Option<Lane>,
+    /// Each with the width of its elements, and how often its vectors may be halved: only the first part matters.
+    pub(super) ops: Vec<(Op, Lane, u32)>,
+    /// Of vectors with this width of elements that follow, only so many elements matter.
+    pub(super) first: Option<(Lane, usize)>,
     /// Constants so far.
     constants: HashMap<(Lane, u64), V>,
 }
@@ -210,7 +233,7 @@ impl Block {
         Block {
             set,
             ops: Vec::new(),
-            narrow: None,
+            first: None,
             constants: HashMap::default(),
         }
     }
@@ -221,7 +244,9 @@ impl Block {
     }
 
     pub(super) fn push(&mut self, lane: Lane, op: Op) -> V {
-        self.ops.push((op, lane, self.narrow == Some(lane)));
+        let first = self.first.filter(|f| f.0 == lane && op.is_element_wise());
+        let halvings = first.map_or(0, |(_, n)| self.set.halvings(lane, n));
+        self.ops.push((op, lane, halvings));
         V(self.ops.len() as u32 - 1)
     }
 

@@ -86,7 +86,7 @@ impl<'a> Emitter<'a> {
         for (i, (op, ..)) in block.ops.iter().enumerate() {
             if let Op::Keep(k, v) = *op {
                 // Nobody reads the old value from where the new one is computed on.
-                let read = |&(j, other): &(usize, &(Op, Lane, bool))| {
+                let read = |&(j, other): &(usize, &(Op, Lane, u32))| {
                     let (vs, count) = other.0.reads();
                     let old = |v: &V| block.ops[v.0 as usize].0 == Op::Kept(k);
                     j > v.0 as usize && vs[..count].iter().any(old)
@@ -237,13 +237,8 @@ impl<'a> Emitter<'a> {
         self.done(x, 0);
         let to = self.result(this, Busy::NONE);
         let (to, from) = (self.vector(to), self.vector(from));
-        let set = self.code.set;
-        if one == One::Sqrt && self.block.ops[self.i].2 {
-            let operand = Operand::Register(from).low();
-            let root = operand.with(set.narrow_sqrt(lane), &[x86::low(to)]);
-            return self.code.put(root);
-        }
-        self.code.put(set.one(one, lane, to, from));
+        let made = self.code.set.one(one, lane, to, from);
+        self.code.put(x86::halved(made, self.block.ops[self.i].2));
     }
 
     fn two(&mut self, two: Two, lane: Lane, this: V, x: (V, usize), y: (V, usize)) {
@@ -255,11 +250,6 @@ impl<'a> Emitter<'a> {
         self.done(y.0, y.1);
         let to = self.result(this, Busy::NONE);
         let (to, left) = (self.vector(to), self.vector(left));
-        if two == Two::Div && self.block.ops[self.i].2 {
-            let c = self.code.set.narrow_div(lane);
-            let (to, left) = (x86::low(to), x86::low(left));
-            return self.with_source(right, |s| s.low().with(c, &[to, left]));
-        }
         let c = self.code.set.two(two, lane);
         let immediate = self.code.set.immediate(two);
         self.with_source(right, |s| match immediate {
@@ -465,6 +455,8 @@ impl<'a> Emitter<'a> {
         make: impl FnOnce(Operand) -> Result<Instruction, IcedError>,
     ) {
         let repeats = self.code.set.repeats();
+        let halvings = self.block.ops[self.i].2;
+        let make = |operand| x86::halved(make(operand), halvings);
         match source {
             Source::Register(r) => self.code.put(make(Operand::Register(self.vector(r)))),
             Source::Memory(m) => self.code.put(make(Operand::Memory(m))),

@@ -16,14 +16,6 @@ pub(super) enum Operand {
 pub(super) type Made = Result<Instruction, IcedError>;
 
 impl Operand {
-    /// The lowest 128 bits.
-    pub(super) fn low(self) -> Operand {
-        match self {
-            Operand::Register(vector) => Operand::Register(low(vector)),
-            Operand::Memory(_) => self,
-        }
-    }
-
     /// An instruction of these registers and this operand.
     pub(super) fn with(self, code: Code, registers: &[Register]) -> Made {
         match (registers, self) {
@@ -283,47 +275,15 @@ impl Set {
                 to,
                 low(from),
             ),
-            (One::Widen, Set::Avx512) => I::with2(
-                Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae,
-                to,
-                lower_half(from),
-            ),
-            (One::Widen, Set::Avx2) => {
-                I::with2(Code::VEX_Vcvtps2pd_ymm_xmmm128, to, lower_half(from))
+            (One::Widen, Set::Avx512) => {
+                I::with2(Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae, to, half(from))
             }
-            (One::Narrow, Set::Avx512) => I::with2(
-                Code::EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er,
-                lower_half(to),
-                from,
-            ),
-            (One::Narrow, Set::Avx2) => {
-                I::with2(Code::VEX_Vcvtpd2ps_xmm_ymmm256, lower_half(to), from)
+            (One::Widen, Set::Avx2) => I::with2(Code::VEX_Vcvtps2pd_ymm_xmmm128, to, half(from)),
+            (One::Narrow, Set::Avx512) => {
+                I::with2(Code::EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er, half(to), from)
             }
+            (One::Narrow, Set::Avx2) => I::with2(Code::VEX_Vcvtpd2ps_xmm_ymmm256, half(to), from),
         }
-    }
-
-    /// A quotient of 128 bits.
-    pub(super) fn narrow_div(self, lane: Lane) -> Code {
-        choose!(
-            self,
-            lane,
-            EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32,
-            EVEX_Vdivpd_xmm_k1z_xmm_xmmm128b64,
-            VEX_Vdivps_xmm_xmm_xmmm128,
-            VEX_Vdivpd_xmm_xmm_xmmm128
-        )
-    }
-
-    /// A root of 128 bits.
-    pub(super) fn narrow_sqrt(self, lane: Lane) -> Code {
-        choose!(
-            self,
-            lane,
-            EVEX_Vsqrtps_xmm_k1z_xmmm128b32,
-            EVEX_Vsqrtpd_xmm_k1z_xmmm128b64,
-            VEX_Vsqrtps_xmm_xmmm128,
-            VEX_Vsqrtpd_xmm_xmmm128
-        )
     }
 
     pub(super) fn fused(self, op: Fused, form: Form, lane: Lane) -> Code {
@@ -472,6 +432,23 @@ pub(super) fn predicate(how: Compare, swapped: bool) -> u32 {
     }
 }
 
+/// An instruction on vectors of half the width, of half of that, and so on: all of them have the same operands.
+pub(super) fn halved(made: Made, halvings: u32) -> Made {
+    let mut instruction = made?;
+    for _ in 0..halvings {
+        // Codes of one instruction are listed by width, the least first.
+        let code = Code::try_from(instruction.code() as usize - 1)?;
+        instruction.set_code(code);
+        for k in 0..instruction.op_count() {
+            let vector = instruction.op_register(k);
+            if vector.is_vector_register() {
+                instruction.set_op_register(k, half(vector));
+            }
+        }
+    }
+    Ok(instruction)
+}
+
 /// The lowest 128 bits of a vector register.
 pub(super) fn low(vector: Register) -> Register {
     let first = match vector >= Register::ZMM0 {
@@ -482,7 +459,7 @@ pub(super) fn low(vector: Register) -> Register {
 }
 
 /// The lower half of a vector register.
-fn lower_half(vector: Register) -> Register {
+pub(super) fn half(vector: Register) -> Register {
     match vector >= Register::ZMM0 {
         true => Register::YMM0 + (vector as u32 - Register::ZMM0 as u32),
         false => low(vector),

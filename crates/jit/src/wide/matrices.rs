@@ -67,7 +67,9 @@ impl Function<'_> {
                 let a = self.load(m, i * cols * bytes + at.lanes, at)?;
                 let b = self.load(x, at.lanes, at)?;
                 let sum = &mut sums[self.part_of(at)];
+                self.block.first = at.part.map(|n| (lane, n));
                 let next = self.block.fma(lane, a, b, *sum);
+                self.block.first = None;
                 *sum = self.in_part(at, next, *sum);
             }
             let total = self.across(&sums, false);
@@ -87,11 +89,13 @@ impl Function<'_> {
         let (lane, bytes) = (self.lane, self.bytes());
         for at in self.vectors(cols) {
             let mut sum = self.block.bits(lane, 0);
+            self.block.first = at.part.map(|n| (lane, n));
             for i in 0..rows {
                 let a = self.load(m, i * cols * bytes + at.lanes, at)?;
                 let b = self.splat(x, i * bytes, Index::None)?;
                 sum = self.block.fma(lane, a, b, sum);
             }
+            self.block.first = None;
             self.store(y, at.lanes, at, sum)?;
         }
         Some(())

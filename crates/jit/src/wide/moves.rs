@@ -4,7 +4,7 @@ use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
 
 use super::block::Extent;
 use super::encode::Assembly;
-use super::instructions::{Made, Operand, low};
+use super::instructions::{Made, Operand, half, halved, low};
 use super::set::{LINE, Set};
 use retrograd_kernels::maths::Lane;
 
@@ -43,30 +43,32 @@ impl Set {
         Instruction::with2(code, to, from)
     }
 
-    /// Bytes that are stored as they are: an element, two of `f32`, a line of 128 bits.
+    /// Bytes that are stored as they are, if [`Set::without_mask`] says so.
     fn store_bytes(self, bytes: usize, to: MemoryOperand, from: Register) -> Made {
-        let code = match (self, bytes) {
-            (Set::Avx512, 4) => X86::EVEX_Vmovss_m32_k1_xmm,
-            (Set::Avx512, 8) => X86::EVEX_Vmovsd_m64_k1_xmm,
-            (Set::Avx2, 4) => X86::VEX_Vmovss_m32_xmm,
-            (Set::Avx2, 8) => X86::VEX_Vmovsd_m64_xmm,
-            (Set::Avx2, 16) => X86::VEX_Vmovups_xmmm128_xmm,
-            _ => unreachable!("`Set::masks_are_vectors` says which there are"),
+        let (code, from) = match (self, bytes) {
+            (Set::Avx512, 4) => (X86::EVEX_Vmovss_m32_k1_xmm, low(from)),
+            (Set::Avx512, 8) => (X86::EVEX_Vmovsd_m64_k1_xmm, low(from)),
+            (Set::Avx512, 16) => (X86::EVEX_Vmovups_xmmm128_k1z_xmm, low(from)),
+            (Set::Avx512, _) => (X86::EVEX_Vmovups_ymmm256_k1z_ymm, half(from)),
+            (Set::Avx2, 4) => (X86::VEX_Vmovss_m32_xmm, low(from)),
+            (Set::Avx2, 8) => (X86::VEX_Vmovsd_m64_xmm, low(from)),
+            (Set::Avx2, _) => (X86::VEX_Vmovups_xmmm128_xmm, low(from)),
         };
-        Instruction::with2(code, to, low(from))
+        Instruction::with2(code, to, from)
     }
 
     /// Bytes that are loaded so; the others are zeros.
     fn load_bytes(self, bytes: usize, to: Register, from: MemoryOperand) -> Made {
-        let code = match (self, bytes) {
-            (Set::Avx512, 4) => X86::EVEX_Vmovss_xmm_k1z_m32,
-            (Set::Avx512, 8) => X86::EVEX_Vmovsd_xmm_k1z_m64,
-            (Set::Avx2, 4) => X86::VEX_Vmovss_xmm_m32,
-            (Set::Avx2, 8) => X86::VEX_Vmovsd_xmm_m64,
-            (Set::Avx2, 16) => X86::VEX_Vmovups_xmm_xmmm128,
-            _ => unreachable!("`Set::masks_are_vectors` says which there are"),
+        let (code, to) = match (self, bytes) {
+            (Set::Avx512, 4) => (X86::EVEX_Vmovss_xmm_k1z_m32, low(to)),
+            (Set::Avx512, 8) => (X86::EVEX_Vmovsd_xmm_k1z_m64, low(to)),
+            (Set::Avx512, 16) => (X86::EVEX_Vmovups_xmm_k1z_xmmm128, low(to)),
+            (Set::Avx512, _) => (X86::EVEX_Vmovups_ymm_k1z_ymmm256, half(to)),
+            (Set::Avx2, 4) => (X86::VEX_Vmovss_xmm_m32, low(to)),
+            (Set::Avx2, 8) => (X86::VEX_Vmovsd_xmm_m64, low(to)),
+            (Set::Avx2, _) => (X86::VEX_Vmovups_xmm_xmmm128, low(to)),
         };
-        Instruction::with2(code, low(to), from)
+        Instruction::with2(code, to, from)
     }
 }
 
@@ -122,6 +124,7 @@ impl Assembly {
         };
         let bytes = n * lane.bytes() as usize;
         match self.set {
+            set if set.without_mask(lane, n) => self.put(set.load_bytes(bytes, to, from)),
             Set::Avx512 => {
                 self.set_part(n);
                 let code = by_lane!(
@@ -134,14 +137,13 @@ impl Assembly {
                     made.set_zeroing_masking(true);
                     made
                 });
-                self.put(masked);
+                self.put(halved(masked, self.set.halvings(lane, n)));
             }
-            Set::Avx2 if self.set.masks_are_vectors(lane, n) => {
+            Set::Avx2 => {
                 self.mask_of_part(bytes, to);
                 let code = X86::VEX_Vmaskmovps_ymm_ymm_m256;
                 self.put(Instruction::with3(code, to, to, from));
             }
-            Set::Avx2 => self.put(self.set.load_bytes(bytes, to, from)),
         }
     }
 
@@ -162,6 +164,7 @@ impl Assembly {
         };
         let bytes = n * lane.bytes() as usize;
         match (self.set, free) {
+            (set, _) if set.without_mask(lane, n) => self.put(set.store_bytes(bytes, to, from)),
             (Set::Avx512, _) => {
                 self.set_part(n);
                 let code = by_lane!(
@@ -173,10 +176,10 @@ impl Assembly {
                     made.set_op_mask(Register::K1);
                     made
                 });
-                self.put(masked);
+                self.put(halved(masked, self.set.halvings(lane, n)));
             }
-            (Set::Avx2, None) => self.put(self.set.store_bytes(bytes, to, from)),
-            (Set::Avx2, Some(mask)) => {
+            (Set::Avx2, mask) => {
+                let mask = mask.expect("`Set::masks_are_vectors` says where one is needed");
                 self.mask_of_part(bytes, mask);
                 let code = X86::VEX_Vmaskmovps_m256_ymm_ymm;
                 self.put(Instruction::with3(code, to, mask, from));

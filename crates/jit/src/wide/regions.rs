@@ -195,9 +195,7 @@ impl Function<'_> {
     /// One vector of a region: loads, ops, stores, and the folds' next values.
     fn vector(&mut self, r: &Region, at: At, fixed: &[Option<V>], sums: &mut [V]) -> Option<()> {
         let (lane, bytes) = (self.lane, self.bytes());
-        // A quotient of 128 bits takes a quarter of the time.
-        let few = at.part.is_some_and(|n| n * bytes <= 16);
-        self.block.narrow = few.then_some(lane);
+        self.block.first = at.part.map(|n| (lane, n));
         let mut values: Vec<V> = Vec::with_capacity(r.instrs.len());
         for (i, instr) in r.instrs.iter().enumerate() {
             let value = match (fixed[i], instr) {
@@ -226,7 +224,7 @@ impl Function<'_> {
             };
             values.push(value);
         }
-        self.block.narrow = None;
+        self.block.first = None;
         for (i, view) in &r.stores {
             self.store(*view, at.lanes, at, values[*i])?;
         }

@@ -9,6 +9,9 @@ use retrograd_kernels::maths::Lane;
 /// Bytes of partial sums of a fold, on every target; also a cache line, and what tables are aligned to.
 pub(super) const LINE: usize = 64;
 
+/// Bytes of the least vector.
+const LEAST: usize = 16;
+
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Set {
@@ -45,6 +48,13 @@ impl Set {
     /// Elements of a vector.
     pub(super) fn lanes(self, lane: Lane) -> usize {
         self.vector() / lane.bytes() as usize
+    }
+
+    /// How often a vector can be halved that has so many elements: narrower instructions are faster, quotients and roots on
+    /// every machine, all on those that do 512 bits in two passes.
+    pub(super) fn halvings(self, lane: Lane, elements: usize) -> u32 {
+        let least = (elements * lane.bytes() as usize).next_power_of_two();
+        (self.vector() / least.clamp(LEAST, self.vector())).ilog2()
     }
 
     /// Vector registers.
@@ -85,10 +95,13 @@ impl Set {
         self == Set::Avx512
     }
 
-    /// Whether so many elements, a part of a vector, are accessed with a mask in a vector; else there are instructions for
-    /// so many bytes, or the mask has a register of its own.
+    /// Whether there is an instruction that accesses just so many elements, a part of a vector.
+    pub(super) fn without_mask(self, lane: Lane, elements: usize) -> bool {
+        (elements * lane.bytes() as usize).is_power_of_two()
+    }
+
+    /// Whether so many elements, a part of a vector, are accessed with a mask in a vector.
     pub(super) fn masks_are_vectors(self, lane: Lane, elements: usize) -> bool {
-        let bytes = elements * lane.bytes() as usize;
-        self == Set::Avx2 && ![4, 8, 16].contains(&bytes)
+        self == Set::Avx2 && !self.without_mask(lane, elements)
     }
 }

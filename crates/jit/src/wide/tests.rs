@@ -8,6 +8,7 @@ use iced_x86::{Code as X86, Instruction, Register};
 use super::block::{Block, Extent, Index, M, One, Op, Place, V};
 use super::emit::emit;
 use super::encode::{Assembly, POINTERS};
+use super::instructions::halved;
 use super::pointers::Pointers;
 use super::set::Set;
 use retrograd_kernels::maths::{Called, Compare, Emitter, Lane, Math, Rounding, Vectors};
@@ -63,9 +64,14 @@ fn everything(set: Set, lane: Lane) -> Block {
         all.push(b.round(lane, how, x));
     }
     all.extend([b.sqrt(lane, x), b.shl(lane, x, 3), b.shr(lane, x, 5)]);
-    b.narrow = Some(lane);
-    all.extend([b.sqrt(lane, y), b.div(lane, y, z)]);
-    b.narrow = None;
+    for n in 1..=part {
+        b.first = Some((lane, n));
+        all.extend([b.sqrt(lane, y), b.div(lane, y, z), b.fma(lane, x, y, z)]);
+        all.extend([b.round(lane, Rounding::Floor, x), b.shl(lane, x, 3)]);
+        let m = b.compare(lane, Compare::Less, x, y);
+        all.extend([b.blend(lane, m, x, z), b.max(lane, y, z)]);
+    }
+    b.first = None;
     let swaps = [
         One::SwapHalves,
         One::SwapLines,
@@ -156,6 +162,48 @@ fn code_for_avx2_is_of_avx2() {
         // The whole function, with its beginning and end.
         let bytes = code.finish();
         assert_eq!(bytes.len() % 32, 0, "constants are whole vectors");
+    }
+}
+
+/// An instruction on halves is the same instruction on vectors of half the width, by its name and its registers.
+#[test]
+fn halves_have_the_same_instructions() {
+    const CODES: [&str; 18] = [
+        "add", "sub", "mul", "div", "min", "max", "and", "or", "fm", "fnm", "cmp", "round",
+        "rndscale", "blend", "psll", "psrl", "sqrt", "movup",
+    ];
+    let name = |i: &Instruction| format!("{:?}", i.code());
+    let is_of = |r: Register, width: &str| match width {
+        "zmm" => r.is_zmm(),
+        "ymm" => r.is_ymm(),
+        _ => r.is_xmm(),
+    };
+    let steps = [("zmm", "ymm", "512", "256"), ("ymm", "xmm", "256", "128")];
+    for (set, skipped) in [(Set::Avx512, 0), (Set::Avx2, 1)] {
+        let whole = steps[skipped].0;
+        for lane in [Lane::F32, Lane::F64] {
+            let code = emitted(set, 1, &everything(set, lane));
+            let all = code.put.iter().filter(|i| {
+                let vectors = (0..i.op_count()).any(|k| is_of(i.op_register(k), whole));
+                vectors && CODES.iter().any(|c| name(i).contains(c))
+            });
+            let mut found = 0;
+            for &i in all {
+                found += 1;
+                let (mut instruction, mut wanted) = (i, name(&i));
+                for (wide, narrow, bits, half) in &steps[skipped..] {
+                    instruction = halved(Ok(instruction), 1).expect("there is one");
+                    wanted = wanted.replace(wide, narrow).replace(bits, half);
+                    wanted = wanted.replace("_er", "").replace("_sae", "");
+                    assert_eq!(name(&instruction), wanted);
+                    for k in 0..i.op_count() {
+                        let (r, old) = (instruction.op_register(k), i.op_register(k));
+                        assert_eq!(is_of(r, narrow), is_of(old, whole), "{r:?} of {wanted}");
+                    }
+                }
+            }
+            assert!(found > 50, "{found} of {set:?}");
+        }
     }
 }
 

@@ -189,6 +189,7 @@ impl<'a> Tile<'a> {
     /// One step of all vectors; each vector's loads come before its stores.
     fn step(&mut self) -> Option<()> {
         let (lane, r) = (self.lane, self.r);
+        self.block.first = self.part.map(|n| (lane, n));
         let mut next: Vec<(usize, V)> = Vec::new();
         for j in 0..self.vectors {
             let mut values: Vec<V> = Vec::with_capacity(r.region.instrs.len());
