@@ -197,7 +197,8 @@ impl<S: Simd, const R: usize, const V: usize, const PACKED: bool> SimdOp
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements
         // of C and `cols` of the bias; every access below is within those. Prefetches access nothing.
         unsafe {
-            if add && k >= PREFETCH_FROM {
+            // A weight gradient that is overwritten comes from as far as one that is added to.
+            if (add || PACKED) && k >= PREFETCH_FROM {
                 for i in 0..R {
                     for v in 0..V {
                         prefetch::<L1, _>(c.wrapping_add(i * ldc + v * S::LANES));

@@ -129,12 +129,20 @@ impl Lower<'_> {
         Typed { kind, form, span }
     }
 
-    /// xⁿ for whole n by products, as many as n has binary digits; any other power by `pow`.
+    /// xⁿ for whole n by products, as many as n has binary digits; a root for n = ½ and -½, as in PyTorch; any other power by
+    /// `pow`.
     fn power(&mut self, base: &Expr, exponent: &Expr, span: Span) -> Result<Typed, TextError> {
         const MOST: f64 = 64.0;
         let base = self.value(base)?;
         let n = match self.number(exponent) {
             Ok(n) if n.fract() == 0.0 && n.abs() <= MOST => n,
+            Ok(n) if n.abs() == 0.5 => {
+                let root = self.element_wise("^", Map::Sqrt, vec![base], span)?;
+                return match n < 0.0 {
+                    true => self.element_wise("^", Map::Recip, vec![root], span),
+                    false => Ok(root),
+                };
+            }
             _ => {
                 let exponent = self.value(exponent)?;
                 return self.element_wise("^", Map::Pow, vec![base, exponent], span);

@@ -282,7 +282,7 @@ fn parts_and_powers_are_written_as_on_paper() {
         b = x[..2]
         output y = a * (M[1] + M[.., 0][1..][0])
         output z = concat(b, M[0..2, 1], x[3..])
-        loss -x[0]^2 + a^-1 + x[2]^3 + sum(x^2.5) + 1. * .5",
+        loss -x[0]^2 + a^-1 + x[2]^3 + sum(x^2.5) + 1. * .5 + x[3]^0.5 + x[4]^-0.5",
     );
     let of = |name: &str| {
         let output = tape.outputs().iter().find(|o| *o.name == *name);
@@ -291,9 +291,9 @@ fn parts_and_powers_are_written_as_on_paper() {
             .shape
     };
     assert_eq!((of("y"), of("z")), (Shape::Vector(4), Shape::Vector(6)));
-    // x³ is x · x², and only x^2.5 is a power.
-    let pows = tape.nodes().iter().filter(|n| n.op.name() == "pow").count();
-    assert_eq!(pows, 1);
+    // x³ is x · x², x^0.5 a root, and only x^2.5 is a power.
+    let count = |name: &str| tape.nodes().iter().filter(|n| n.op.name() == name).count();
+    assert_eq!((count("pow"), count("sqrt")), (1, 2));
 }
 
 #[test]

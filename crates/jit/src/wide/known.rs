@@ -1,6 +1,7 @@
 //! What straight code knows of memory: values that were loaded or stored a few operations ago are still in registers.
 
-use retrograd_graph::plan::View;
+use retrograd_graph::plan::{BufferId, View};
+use rustc_hash::FxHashMap as HashMap;
 
 use super::block::{Block, Place, V};
 
@@ -39,13 +40,17 @@ impl Entry {
     }
 }
 
-/// Values of the block that are also in memory.
+/// Values of the block that are also in memory, by the array that they are in.
 #[derive(Default)]
 pub(super) struct Known {
-    values: Vec<Entry>,
+    values: HashMap<BufferId, Vec<Entry>>,
 }
 
 impl Known {
+    fn of(&mut self, v: View) -> &mut Vec<Entry> {
+        self.values.entry(v.buffer).or_default()
+    }
+
     /// The vector at a place, of which only these elements matter.
     pub(super) fn vector(
         &mut self,
@@ -60,7 +65,7 @@ impl Known {
             (Form::Number, n) => n == Some(1),
             (Form::Part(_), None) => false,
         };
-        let mut all = self.values.iter_mut();
+        let mut all = self.of(v).iter_mut();
         let found = all.find(|k| k.is(block, v, at) && enough(k.form))?;
         found.when = block.ops.len();
         Some(found.value)
@@ -68,15 +73,15 @@ impl Known {
 
     /// The number at a place, as itself or as the first of a vector.
     pub(super) fn number(&mut self, block: &Block, v: View, at: Place) -> Option<(V, Form)> {
-        let found = self.values.iter_mut().find(|k| k.is(block, v, at))?;
+        let found = self.of(v).iter_mut().find(|k| k.is(block, v, at))?;
         found.when = block.ops.len();
         Some((found.value, found.form))
     }
 
     pub(super) fn remember(&mut self, block: &Block, v: View, at: Place, form: Form, value: V) {
-        self.values
-            .retain(|k| k.is_near(block) && !(k.at == at && same(k.view, v)));
-        self.values.push(Entry {
+        let entries = self.of(v);
+        entries.retain(|k| k.is_near(block) && !(k.at == at && same(k.view, v)));
+        entries.push(Entry {
             view: v,
             at,
             form,
@@ -97,8 +102,7 @@ impl Known {
             let clear = end <= other || other + vector as i64 <= start;
             same(k.view, v) && k.at.index == at.index && clear
         };
-        self.values
-            .retain(|k| k.view.buffer != v.buffer || apart(k));
+        self.of(v).retain(apart);
     }
 }
 

@@ -38,22 +38,29 @@ pub(super) fn columns(r: &Region) -> Columns {
 }
 
 impl Function<'_> {
-    pub(super) fn region(&mut self, r: &Region) -> Option<()> {
-        let all: Vec<At> = match columns(r) {
+    /// The vectors of a region.
+    fn vectors_of(&self, r: &Region) -> Vec<At> {
+        match columns(r) {
             Columns::All(n) => (0..r.lanes / n)
                 .flat_map(|row| self.vectors_of_row(n, row))
                 .collect(),
             Columns::None | Columns::Several => self.vectors(r.lanes),
-        };
-        // A trial, for the number of operations.
-        let (block, known) = (self.block.take(), std::mem::take(&mut self.known));
+        }
+    }
+
+    /// Records the first vector, for the number of operations, which it returns.
+    pub(super) fn trial(&mut self, r: &Region) -> Option<usize> {
         let fixed = self.fixed(r)?;
         let mut sums = self.starts(r);
         let before = self.block.ops.len();
-        self.vector(r, all[0], &fixed, &mut sums)?;
-        let ops = self.block.ops.len() - before;
-        self.block = block;
-        self.known = known;
+        let at = self.vectors_of(r)[0];
+        self.vector(r, at, &fixed, &mut sums)?;
+        Some(self.block.ops.len() - before)
+    }
+
+    /// Emits a region, of which a vector takes so many operations.
+    pub(super) fn region(&mut self, r: &Region, ops: usize) -> Option<()> {
+        let all = self.vectors_of(r);
         if ops * all.len() <= UNROLLED {
             let fixed = self.fixed(r)?;
             let mut sums = self.starts(r);

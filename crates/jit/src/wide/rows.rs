@@ -103,13 +103,16 @@ pub(crate) fn function(
         row: 0,
         emitted: 0,
     };
+    let sized: Vec<(&Stmt, usize)> = (stmts.iter())
+        .map(|s| Some((s, f.operations(s)?)))
+        .collect::<Option<_>>()?;
     let first = f.code.branch_ahead(X86::Jmp_rel32_64);
     // One row.
     let one = f.code.here();
     f.code
         .put(Instruction::with2(X86::Test_rm64_r64, ROWS, ROWS));
     let nothing = f.code.branch_ahead(X86::Jle_rel32_64);
-    let mut ends = vec![nothing, f.rows(stmts, 1)?];
+    let mut ends = vec![nothing, f.rows(&sized, 1)?];
     f.code.branch_back(X86::Jmp_rel32_64, one);
     // Several, as long as there are so many.
     let together = match f.emitted {
@@ -124,7 +127,7 @@ pub(crate) fn function(
             .put(Instruction::with2(X86::Cmp_rm64_imm32, ROWS, rows));
         f.code.branch_back(X86::Jl_rel32_64, one);
         let several = f.code.here();
-        ends.push(f.rows(stmts, together)?);
+        ends.push(f.rows(&sized, together)?);
         f.code
             .put(Instruction::with2(X86::Cmp_rm64_imm32, ROWS, rows));
         f.code.branch_back(X86::Jge_rel32_64, several);
@@ -139,13 +142,13 @@ pub(crate) fn function(
 impl Function<'_> {
     /// The statements for the next `n` rows. Each is done for all of them before the next one, so that one row's chain of
     /// operations fills the time in which another's waits. Returns the branch that is taken if they were the last ones.
-    fn rows(&mut self, stmts: &[Stmt], n: usize) -> Option<Ahead> {
+    fn rows(&mut self, stmts: &[(&Stmt, usize)], n: usize) -> Option<Ahead> {
         self.pointers = Pointers::none();
         self.code.forget_part();
-        for s in stmts {
+        for &(s, ops) in stmts {
             for row in 0..n {
                 self.row = row;
-                self.stmt(s)?;
+                self.stmt(s, ops)?;
             }
         }
         self.flush()?;
@@ -178,12 +181,24 @@ impl Function<'_> {
         emit(&mut self.code, &block, 0, &mut self.pointers)
     }
 
-    fn stmt(&mut self, s: &Stmt) -> Option<()> {
+    /// The operations of one vector of a region; 0 for another statement.
+    fn operations(&mut self, s: &Stmt) -> Option<usize> {
+        let Stmt::Region(r) = s else {
+            return Some(0);
+        };
+        let ops = self.trial(r)?;
+        self.block.take();
+        self.known = Known::default();
+        Some(ops)
+    }
+
+    /// Emits a statement, of which a vector takes so many operations.
+    fn stmt(&mut self, s: &Stmt, ops: usize) -> Option<()> {
         if self.block.ops.len() > STRAIGHT {
             self.flush()?;
         }
         match s {
-            Stmt::Region(r) => self.region(r),
+            Stmt::Region(r) => self.region(r, ops),
             Stmt::MatVec {
                 rows,
                 cols,
