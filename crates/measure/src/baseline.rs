@@ -67,8 +67,8 @@ pub struct Comparison {
 impl Measured {
     /// Whether an earlier measurement is one of the same cell and shape.
     pub fn is_of(&self, then: &Measured) -> bool {
-        let of = |m: &Measured| (m.cell.clone(), m.sizes.clone(), m.rows, m.steps, m.threads);
-        of(self) == of(then)
+        let of = |m: &Measured| (m.rows, m.steps, m.threads, m.precision);
+        (&self.cell, &self.sizes, of(self)) == (&then.cell, &then.sizes, of(then))
     }
 
     /// This measurement against an earlier one.

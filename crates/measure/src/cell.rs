@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retrograd::Cell;
+use retrograd::{Cell, Precision};
 use retrograd_graph::Options;
 use retrograd_jit::predict::Machine;
 use retrograd_jit::{CompileError, machine_bytes};
@@ -78,6 +78,14 @@ pub struct Setting {
     pub threads: usize,
     /// Seconds for each engine.
     pub secs: f64,
+    /// What the products of compiled code multiply; the tape's are of f32.
+    pub precision: Precision,
+}
+
+impl Setting {
+    fn options(&self) -> Options {
+        Options::default().with(|o| o.bf16 = self.precision.into())
+    }
 }
 
 /// What measures: a machine whose rates are known.
@@ -128,6 +136,9 @@ pub struct Measured {
     pub own_loss: bool,
     /// Threads of compiled code.
     pub threads: usize,
+    /// What the products of compiled code multiply.
+    #[serde(default, skip_serializing_if = "Precision::is_full")]
+    pub precision: Precision,
     /// The widest instructions of the machine.
     pub isa: String,
     /// Multiply-adds of those threads, GFLOP/s in f32, a multiply-add counting two.
@@ -152,7 +163,7 @@ impl Bench {
         Bench {
             machine: Machine {
                 peak_gflops: peaks[0],
-                ..Machine::measure()
+                ..Machine::measure_with(&setting.options())
             },
             setting,
             peaks,
@@ -163,11 +174,11 @@ impl Bench {
     /// turns, in rounds.
     ///
     /// ```
-    /// use retrograd::{Cell, Extent};
+    /// use retrograd::{Cell, Extent, Precision};
     /// use retrograd_measure::{Bench, Setting};
     ///
     /// let cell = Cell::from_text("cell leak(x[8]; h[8])\nh' = tanh(dense(x, h))\noutput h'", &[])?;
-    /// let bench = Bench::new(Setting { threads: 1, secs: 0.01 });
+    /// let bench = Bench::new(Setting { threads: 1, secs: 0.01, precision: Precision::Full });
     /// let found = bench.measure(&cell, &[], Extent::steps(10).rows(4))?;
     /// assert!(found.compiled.times.min_ms > 0.0 && found.predicted_ms.is_some());
     /// // W x: forward and its weight's gradient; U h: also the gradient of h.
@@ -192,8 +203,8 @@ impl Bench {
         }
         let threads = self.setting.threads;
         let work = StepArrays::of_cell(cell, extent, goal).map_err(too_much)?;
-        let mut jit =
-            JitEngine::<f32>::for_goal(cell, goal, Portion::Whole, threads, &Options::default())?;
+        let options = self.setting.options();
+        let mut jit = JitEngine::<f32>::for_goal(cell, goal, Portion::Whole, threads, &options)?;
         let taken = jit.bytes(extent).map_err(StepError::from)?;
         jit.try_step(&work)?;
         let mut tape = TapeEngine::<f32>::new(cell);
@@ -231,6 +242,7 @@ impl Bench {
             parameters: cell.parameter_count(),
             own_loss: goal == Goal::Loss,
             threads,
+            precision: self.setting.precision,
             isa: isa().to_owned(),
             peak_gflops: self.peaks[1],
             flops,

@@ -46,13 +46,16 @@ impl Precision {
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether nothing is rounded.
+    pub fn is_full(&self) -> bool {
         *self == Precision::Full
     }
+}
 
-    /// The compiler's option.
-    pub(crate) fn option(self) -> Bf16 {
-        match self {
+/// The compiler's option.
+impl From<Precision> for Bf16 {
+    fn from(precision: Precision) -> Bf16 {
+        match precision {
             Precision::Full => Bf16::Off,
             Precision::Bf16 => Bf16::Kernels,
         }

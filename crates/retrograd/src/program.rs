@@ -309,7 +309,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
                     o.observe = request.observe.clone();
                     o.unroll = self.unroll;
                     o.flush = self.flush;
-                    o.bf16 = self.precision.option();
+                    o.bf16 = self.precision.into();
                 });
                 let first = CompiledCell::compile_with(tape, &request.purpose(), &options)?;
                 let options = options.with(|o| o.observe = Vec::new());

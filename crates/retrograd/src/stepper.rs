@@ -219,7 +219,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                 (None, None, None) => {}
             }
         }
-        let options = Options::default().with(|o| o.bf16 = self.precision.option());
+        let options = Options::default().with(|o| o.bf16 = self.precision.into());
         let run = retrograd_jit::Stepper::with_options(cell.tape(), &options, rows, &inputs)
             .map_err(|e| match e {
                 StepperError::Run(RunError::Length { name, found: 0, .. })

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use retrograd::Precision;
 use retrograd_measure::{Bench, Comparison, Measured, Setting};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub(crate) struct BenchArgs {
     /// Threads of compiled code; the interpreted tape has one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024))]
     threads: usize,
+    /// What compiled products with weights multiply: numbers of `f32`, or of `bf16` (8 significant bits).
+    #[arg(long, value_name = "f32|bf16", default_value_t = Precision::Full)]
+    precision: Precision,
     /// Seconds for each engine and shape, in rounds that take turns.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.5, value_parser = between(0.0, 1e5))]
     secs: f64,
@@ -87,6 +91,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<String> {
     let bench = Bench::new(Setting {
         threads: args.threads,
         secs: args.secs,
+        precision: args.precision,
     });
     let mut measurements = Vec::new();
     for (shape, cell, sizes) in &cells {
@@ -105,7 +110,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<String> {
         measurements.iter().all(|l| l.baseline.is_none()),
     ) {
         bail!(
-            "{} has none of these measurements: a cell of the same name, sizes, shape and threads",
+            "{} has none of these measurements: a cell of the same name, sizes, shape, threads and precision",
             path.display()
         );
     }

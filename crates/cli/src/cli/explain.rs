@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use retrograd::{Cell, Extent, Precision, Unroll};
 use retrograd_explain::{Drawing, Explanation};
-use retrograd_graph::{Bf16, Graph, Options};
+use retrograd_graph::{Graph, Options};
 use retrograd_jit::Purpose;
 use retrograd_jit::predict::Machine;
 use retrograd_tape::{InputRole, OutputRole};
@@ -65,9 +65,7 @@ pub(super) fn explain(args: &Explain) -> Result<String> {
     let purpose = purpose(&cell, args.forward);
     let options = Options::default().with(|o| {
         o.unroll = args.unroll.unwrap_or_default();
-        if args.precision == Precision::Bf16 {
-            o.bf16 = Bf16::Kernels;
-        }
+        o.bf16 = args.precision.into();
     });
     let explained = Explanation::with(
         &cell,

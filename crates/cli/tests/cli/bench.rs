@@ -118,6 +118,27 @@ loss mean(square(y - next))
         said.contains("against then.json: compiled code: no difference measurable ("),
         "{said}"
     );
+
+    // A step of another precision is another measurement.
+    let rounded = [&command[..], &["--precision", "bf16"]].concat();
+    let output = run(&at, &[&rounded[..], &["--save", "rounded.json"]].concat());
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("a training step in f32, compiled products of bfloat16 operands ("),
+        "{said}"
+    );
+    let again = json(
+        &at,
+        &[&rounded[..], &["--baseline", "rounded.json"]].concat(),
+    );
+    assert_eq!(again["measurements"][0]["precision"], "bf16");
+    assert!(again["measurements"][0].get("baseline").is_some());
+    let told = refused(
+        &at,
+        &[&rounded[..], &["--baseline", "then.json"]].concat(),
+        1,
+    );
+    assert!(told.contains("threads and precision"), "{told}");
 }
 
 #[test]

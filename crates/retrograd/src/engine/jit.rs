@@ -38,7 +38,7 @@ impl Settings {
         let options = Options::default().with(|o| {
             o.unroll = self.unroll;
             o.flush = self.flush;
-            o.bf16 = self.precision.option();
+            o.bf16 = self.precision.into();
         });
         let compiled = CompiledCell::compile_with(cell.tape(), purpose, &options)?;
         let mut executor = compiled.executor();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table};
+use retrograd::Precision;
 use retrograd_measure::{Change, Comparison, Difference, Measured, MeasuredEngine};
 use retrograd_plot::{Bar, BarPanel, BarPlot, Figure};
 
@@ -24,9 +25,13 @@ pub(super) fn table(results: &Results, baseline: Option<&Path>) -> String {
             1 => "1 thread".to_owned(),
             n => format!("{n} threads"),
         };
+        let products = match m.precision {
+            Precision::Full => "",
+            Precision::Bf16 => ", compiled products of bfloat16 operands",
+        };
         let _ = writeln!(
             out,
-            "{}: a training step in f32 (forward, {loss}, gradients of all parameters; no optimiser)\n\
+            "{}: a training step in f32{products} (forward, {loss}, gradients of all parameters; no optimiser)\n\
              {threads}, {}, peak {:.1} GFLOP/s\n",
             m.cell, m.isa, m.peak_gflops
         );
