@@ -5,8 +5,8 @@ use retrograd_tape::Observe;
 use crate::target::{Level, Target};
 
 /// A switch for every optional pass and plan stage, and the target machine. All switches are on by default; a result is
-/// the same without any of them, up to rounding. Tests switch them off one by one, so that a wrong result is traced to
-/// one of them.
+/// the same without any of them, up to rounding, and up to terms that are not finite and that `centred` leaves out. Tests
+/// switch them off one by one, so that a wrong result is traced to one of them.
 ///
 /// Not optional: the adjoint, *legalize*, scheduling and the assignment of arrays.
 ///
@@ -22,7 +22,7 @@ pub struct Options {
     /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Every pass
     /// drops dead nodes; *stack_products* cleans up after itself.)
     pub simplify: bool,
-    /// Sums leave out what values differ from their mean by, which adds up to 0.
+    /// Sums leave out deviations from a mean, which add up to 0.
     pub centred: bool,
     /// Products with concatenations split, products of one operand stacked, summed products joined.
     pub stack_products: bool,

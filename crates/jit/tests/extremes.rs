@@ -354,3 +354,34 @@ fn values_and_gradients_are_the_tapes_at_the_ends_of_double_precision() {
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
 }
+
+/// Deviations from a mean are left out of a sum even if they are not finite: the one rewriting that hides a NaN.
+#[test]
+fn deviations_that_are_not_finite_are_left_out_of_a_sum() {
+    let r = Recorder::new();
+    let vector = |name: &str| r.input(name, InputRole::Sequence, Shape::Vector(5));
+    let (x, z) = (vector("x"), vector("z"));
+    let deviations = x - x.mean().broadcast(Shape::Vector(5));
+    r.output("y", (z + deviations * 2.0).sum());
+    let tape = r.finish("deviations").expect("it is a program");
+    let z = [1.0f32, 2.0, 3.0, 4.0, 5.0];
+    let sum = |options: &Options, x: f32| {
+        let cell = CompiledCell::<f32>::compile_with(&tape, &Purpose::Forward, options);
+        let mut y = [0.0];
+        cell.expect("it compiles")
+            .run(
+                Extent { steps: 1, rows: 1 },
+                &[&[x, 0.0, 0.0, 0.0, 0.0], &z],
+                &mut [&mut y],
+            )
+            .expect("it runs");
+        y[0]
+    };
+    let without = Options::verified().with(|o| o.centred = false);
+    assert_eq!(
+        (sum(&Options::verified(), 1.0), sum(&without, 1.0)),
+        (15.0, 15.0)
+    );
+    assert_eq!(sum(&Options::verified(), f32::INFINITY), 15.0);
+    assert!(sum(&without, f32::INFINITY).is_nan());
+}

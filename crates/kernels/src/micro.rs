@@ -67,7 +67,7 @@ pub(crate) struct TileArgs<T> {
     /// Terms of each sum.
     pub(crate) k: usize,
     pub(crate) a: *const T,
-    /// From one row of A to the next; a packed A has none.
+    /// From one row of A to the next, or from one term; a packed A has none.
     pub(crate) lda: usize,
     /// The first panel, at the first term.
     pub(crate) b: *const T,
@@ -101,15 +101,22 @@ const REACHED: usize = 3;
 /// Terms of a packed A from one prefetch to the next: more at a time would wait for each other.
 pub(crate) const AHEAD_EVERY: usize = 2;
 
+/// How A lies: a row's terms follow each other, and rows are `lda` apart.
+pub(crate) const ROWS: u8 = 0;
+/// A term's numbers, one for each row, follow each other, and terms are `lda` apart.
+pub(crate) const TERMS: u8 = 1;
+/// The same without anything between terms.
+pub(crate) const PACKED: u8 = 2;
+
 /// Where the next terms are.
-struct Next<S: Simd, const PACKED: bool> {
-    /// Of A: the first number, or that of every third row.
+struct Next<S: Simd, const A: u8> {
+    /// Of A: the first number, or that of every third row, or of each of an iteration's terms.
     a: [*const S::T; 4],
     b: *const S::T,
     ahead: *const S::T,
 }
 
-impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
+impl<S: Simd, const A: u8> Next<S, A> {
     /// Adds `U` terms to the sums of a tile of `R` rows × `V` registers.
     ///
     /// # Safety
@@ -121,7 +128,7 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
         acc: &mut [[S::V; V]; R],
     ) {
         const { assert!(R <= 4 * REACHED && UNROLL.is_multiple_of(AHEAD_EVERY)) };
-        let every = if PACKED { AHEAD_EVERY } else { 1 };
+        let every = if A == ROWS { 1 } else { AHEAD_EVERY };
         // SAFETY: as the caller guarantees. Prefetches access nothing.
         unsafe {
             for u in 0..U {
@@ -137,9 +144,10 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
                     );
                 }
                 for (i, acc) in acc.iter_mut().enumerate() {
-                    let y = S::splat(*match PACKED {
-                        true => self.a[0].add(u * R + i),
-                        false => self.a[i / REACHED].add(i % REACHED * tile.lda + u),
+                    let y = S::splat(*match A {
+                        PACKED => self.a[0].add(u * R + i),
+                        TERMS => self.a[u].add(i),
+                        _ => self.a[i / REACHED].add(i % REACHED * tile.lda + u),
                     });
                     for v in 0..V {
                         acc[v] = S::fma(y, x[v], acc[v]);
@@ -147,7 +155,11 @@ impl<S: Simd, const PACKED: bool> Next<S, PACKED> {
                 }
             }
         }
-        let each = if PACKED { R } else { 1 };
+        let each = match A {
+            PACKED => R,
+            TERMS => tile.lda,
+            _ => 1,
+        };
         self.a = self.a.map(|a| own_register(a.wrapping_add(U * each)));
         self.b = self.b.wrapping_add(U * S::NR);
     }
@@ -170,15 +182,10 @@ fn own_register<T>(at: *const T) -> *const T {
     at
 }
 
-/// `R` rows × `V` registers; with `V` > 2 several panels side by side, with `V` = 1 the first half of one. The terms of a row
-/// of A follow each other; if A is `PACKED`, the numbers of a term do, one for each row.
-struct MicroKernel<'a, S: Simd, const R: usize, const V: usize, const PACKED: bool>(
-    &'a TileArgs<S::T>,
-);
+/// `R` rows × `V` registers; with `V` > 2 several panels side by side, with `V` = 1 the first half of one. `A` says how A lies.
+struct MicroKernel<'a, S: Simd, const R: usize, const V: usize, const A: u8>(&'a TileArgs<S::T>);
 
-impl<S: Simd, const R: usize, const V: usize, const PACKED: bool> SimdOp
-    for MicroKernel<'_, S, R, V, PACKED>
-{
+impl<S: Simd, const R: usize, const V: usize, const A: u8> SimdOp for MicroKernel<'_, S, R, V, A> {
     #[inline(always)]
     unsafe fn run(self) {
         let &TileArgs {
@@ -197,8 +204,8 @@ impl<S: Simd, const R: usize, const V: usize, const PACKED: bool> SimdOp
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements
         // of C and `cols` of the bias; every access below is within those. Prefetches access nothing.
         unsafe {
-            // A weight gradient that is overwritten comes from as far as one that is added to.
-            if (add || PACKED) && k >= PREFETCH_FROM {
+            // What is not by rows is a weight gradient, which comes from as far where it is overwritten.
+            if (add || A != ROWS) && k >= PREFETCH_FROM {
                 for i in 0..R {
                     for v in 0..V {
                         prefetch::<L1, _>(c.wrapping_add(i * ldc + v * S::LANES));
@@ -217,10 +224,11 @@ impl<S: Simd, const R: usize, const V: usize, const PACKED: bool> SimdOp
                     }
                 }
             }
-            let mut next = Next::<S, PACKED> {
-                a: std::array::from_fn(|g| match PACKED {
-                    true => a,
-                    false => a.wrapping_add(REACHED * g * lda),
+            let mut next = Next::<S, A> {
+                a: std::array::from_fn(|g| match A {
+                    PACKED => a,
+                    TERMS => a.wrapping_add(g * lda),
+                    _ => a.wrapping_add(REACHED * g * lda),
                 }),
                 b,
                 ahead: ahead.at,
@@ -275,41 +283,37 @@ pub(crate) fn panels_at_once(rows: usize) -> usize {
 /// # Safety
 /// The tile's memory must be accessible as its fields say, and the machine must have the instruction set.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const PACKED: bool>(
-    rows: usize,
-    panels: usize,
-    t: &TileArgs<S::T>,
-) {
+pub(crate) unsafe fn tile<S: Simd, const A: u8>(rows: usize, panels: usize, t: &TileArgs<S::T>) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         match (rows, panels) {
-            (2, 2) => S::vectorize(MicroKernel::<S, 2, 4, PACKED>(t)),
-            (3, 2) => S::vectorize(MicroKernel::<S, 3, 4, PACKED>(t)),
-            _ if t.cols <= S::LANES => rows_of::<S, 1, PACKED>(rows, t),
-            _ => rows_of::<S, 2, PACKED>(rows, t),
+            (2, 2) => S::vectorize(MicroKernel::<S, 2, 4, A>(t)),
+            (3, 2) => S::vectorize(MicroKernel::<S, 3, 4, A>(t)),
+            _ if t.cols <= S::LANES => rows_of::<S, 1, A>(rows, t),
+            _ => rows_of::<S, 2, A>(rows, t),
         }
     }
 }
 
 /// Makes `rows` a constant, so that the sums are kept in registers.
 #[inline(always)]
-unsafe fn rows_of<S: Simd, const V: usize, const PACKED: bool>(rows: usize, t: &TileArgs<S::T>) {
+unsafe fn rows_of<S: Simd, const V: usize, const A: u8>(rows: usize, t: &TileArgs<S::T>) {
     debug_assert!((1..=S::MR).contains(&rows));
     // SAFETY: guaranteed by the caller.
     unsafe {
         match rows {
-            1 => S::vectorize(MicroKernel::<S, 1, V, PACKED>(t)),
-            2 => S::vectorize(MicroKernel::<S, 2, V, PACKED>(t)),
-            3 => S::vectorize(MicroKernel::<S, 3, V, PACKED>(t)),
-            4 => S::vectorize(MicroKernel::<S, 4, V, PACKED>(t)),
-            5 if S::MR >= 5 => S::vectorize(MicroKernel::<S, 5, V, PACKED>(t)),
-            6 if S::MR >= 6 => S::vectorize(MicroKernel::<S, 6, V, PACKED>(t)),
-            7 if S::MR >= 7 => S::vectorize(MicroKernel::<S, 7, V, PACKED>(t)),
-            8 if S::MR >= 8 => S::vectorize(MicroKernel::<S, 8, V, PACKED>(t)),
-            9 if S::MR >= 9 => S::vectorize(MicroKernel::<S, 9, V, PACKED>(t)),
-            10 if S::MR >= 10 => S::vectorize(MicroKernel::<S, 10, V, PACKED>(t)),
-            11 if S::MR >= 11 => S::vectorize(MicroKernel::<S, 11, V, PACKED>(t)),
-            12 if S::MR >= 12 => S::vectorize(MicroKernel::<S, 12, V, PACKED>(t)),
+            1 => S::vectorize(MicroKernel::<S, 1, V, A>(t)),
+            2 => S::vectorize(MicroKernel::<S, 2, V, A>(t)),
+            3 => S::vectorize(MicroKernel::<S, 3, V, A>(t)),
+            4 => S::vectorize(MicroKernel::<S, 4, V, A>(t)),
+            5 if S::MR >= 5 => S::vectorize(MicroKernel::<S, 5, V, A>(t)),
+            6 if S::MR >= 6 => S::vectorize(MicroKernel::<S, 6, V, A>(t)),
+            7 if S::MR >= 7 => S::vectorize(MicroKernel::<S, 7, V, A>(t)),
+            8 if S::MR >= 8 => S::vectorize(MicroKernel::<S, 8, V, A>(t)),
+            9 if S::MR >= 9 => S::vectorize(MicroKernel::<S, 9, V, A>(t)),
+            10 if S::MR >= 10 => S::vectorize(MicroKernel::<S, 10, V, A>(t)),
+            11 if S::MR >= 11 => S::vectorize(MicroKernel::<S, 11, V, A>(t)),
+            12 if S::MR >= 12 => S::vectorize(MicroKernel::<S, 12, V, A>(t)),
             _ => {}
         }
     }

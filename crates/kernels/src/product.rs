@@ -10,7 +10,7 @@
 use crate::ahead::Ahead;
 use crate::bf16;
 use crate::extra::{Extra, whole};
-use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
+use crate::micro::{K_BLOCK, ROWS, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
 use crate::types::{ADD, BACKWARD, IN_ORDER, Weights, list};
@@ -227,7 +227,7 @@ unsafe fn packed<S: Simd>(
                                     _ => Ahead::nothing(a),
                                 },
                             };
-                            tile::<S, false>(i1 - i0, panels, &operands);
+                            tile::<S, ROWS>(i1 - i0, panels, &operands);
                         }
                     }
                     j += cols;

@@ -212,12 +212,14 @@ impl<S: Simd> SimdOp for PackRhs<S> {
     }
 }
 
-/// Packs columns of the terms from `col` on into tiles side by side, and sums them into `sum` unless that is null.
+/// Packs columns of the terms from `col` on into tiles side by side, unless they are only to be summed, and sums them into
+/// `sum`, unless that is null.
 pub(crate) struct PackDelta<S: Simd> {
     pub(crate) terms: Terms<S::T>,
     pub(crate) col: usize,
     /// Columns of each tile, at most MR; 0 after the last tile.
     pub(crate) cols: [usize; TILES],
+    pub(crate) pack: bool,
     pub(crate) out: *mut S::T,
     /// Elements from one tile to the next.
     pub(crate) tile: usize,
@@ -230,7 +232,7 @@ impl<S: Simd> SimdOp for PackDelta<S> {
     #[inline(always)]
     unsafe fn run(self) {
         const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };
-        let cols = self.cols;
+        let (cols, pack) = (self.cols, self.pack);
         let tile = self.tile;
         let (mut p, mut step) = (0, self.terms.from);
         // SAFETY: the terms' columns exist and parts do not exceed them. Whole registers are stored; the excess is
@@ -249,11 +251,15 @@ impl<S: Simd> SimdOp for PackDelta<S> {
                         let to = self.out.add(t * tile + (p + q) * cols[t]);
                         let low = S::load_up_to(v, cols[t]);
                         acc[t][0] = S::add(acc[t][0], low);
-                        S::store(to, low);
+                        if pack {
+                            S::store(to, low);
+                        }
                         if cols[t] > S::LANES {
                             let high = S::load_up_to(v.add(S::LANES), cols[t] - S::LANES);
                             acc[t][1] = S::add(acc[t][1], high);
-                            S::store(to.add(S::LANES), high);
+                            if pack {
+                                S::store(to.add(S::LANES), high);
+                            }
                         }
                         v = v.add(cols[t]);
                     }

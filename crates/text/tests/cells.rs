@@ -284,6 +284,22 @@ fn a_text_that_is_too_long_is_refused() {
 }
 
 #[test]
+fn an_op_along_an_axis_is_not_proposed_by_the_name_that_it_has_in_graphs() {
+    let told = |call: &str| {
+        let text = format!("cell m(x[4]; h[8])\nh' = h + {call}");
+        let e = read_tape("m.cell", &text, &[]);
+        e.expect_err("there is none of this name").to_string()
+    };
+    let e = told("sum_axis(x)");
+    assert!(
+        e.contains("= help: `sum(x, axis=0)` goes along an axis"),
+        "{e}"
+    );
+    let e = told("sum_axi(x)");
+    assert!(!e.contains("sum_axis"), "{e}");
+}
+
+#[test]
 fn a_mistake_is_shown_in_the_form_of_rustc() {
     let e = read_tape("m.cell", "cell m(x[4]; h[8])\nh' = tahn(x +\n  h)", &[]);
     assert_eq!(

@@ -293,7 +293,8 @@ fn parts_and_powers_are_written_as_on_paper() {
     assert_eq!((of("y"), of("z")), (Shape::Vector(4), Shape::Vector(6)));
     // x³ is x · x², x^0.5 a root, and only x^2.5 is a power.
     let count = |name: &str| tape.nodes().iter().filter(|n| n.op.name() == name).count();
-    assert_eq!((count("pow"), count("sqrt")), (1, 2));
+    let counts = (count("pow"), count("sqrt"), count("recip"));
+    assert_eq!(counts, (1, 2, 2), "a^-1 and x[4]^-0.5 are reciprocals");
 }
 
 #[test]

@@ -124,7 +124,7 @@ loss mean(square(y - next))
     let output = run(&at, &[&rounded[..], &["--save", "rounded.json"]].concat());
     let said = text(&output.stdout);
     assert!(
-        said.contains("a training step in f32, compiled products of bfloat16 operands ("),
+        said.contains("a training step in f32, with bfloat16 operands in compiled products ("),
         "{said}"
     );
     let again = json(

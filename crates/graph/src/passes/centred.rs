@@ -1,13 +1,13 @@
-//! *centred*: what values differ from their mean by adds up to 0.
+//! *centred*: deviations from the mean add up to 0.
 //!
-//! x - mean(x), and its product with a number, are terms of the derivative of a variance. That derivative is summed again,
+//! x − mean(x), and its product with a number, are terms of the derivative of a variance. That derivative is summed again,
 //! for the mean's own share, and the sum would have to wait for the variance's, which is a sum itself. Those terms are left
-//! out. What is left is a sum beside the variance's, as in a layer norm's backward step by hand (Ba et al. 2016): a row is
-//! gone through twice, not three times.
+//! out. What remains is a sum beside the variance's, as in a layer norm's backward step by hand (Ba et al. 2016), which
+//! takes two passes over a row, not three.
 //!
-//! Such a sum differs by the rounding of the terms left out, and does not become infinite or NaN because of them. One of
-//! nothing else stays: its rounding is what the program asks for. The derivative would be another with a sum in its place,
-//! so this runs after all derivations.
+//! Such a sum does not have the rounding error of the terms left out, and is not infinite or NaN because of them. A sum of
+//! nothing else stays: its rounding error is what the program asks for. The deviations from a mean whose gradient is
+//! stopped add up to 0, but their derivatives do not, so this runs after all derivations, when `stop_gradient` is gone.
 
 use retrograd_tape::{Algebra, Map, Op, Reduction, Shape, Value};
 
@@ -24,19 +24,22 @@ pub(crate) fn needed(g: &Graph) -> bool {
 pub fn centred(g: &Graph) -> Graph {
     rebuild(g, |r, v| {
         let op = *r.old.op_of(v);
-        let (kind, along) = reduction(op)?;
+        let (Reduction::Sum | Reduction::Mean, along) = reduction(op)? else {
+            return None;
+        };
         let x = r.operands(v)[0];
-        let found = without(&mut r.new, along, x, LEVELS)?;
-        let (left, negative) = found.filter(|_| kind != Reduction::Max)?;
-        let sum = r.new.op(op, &[left]);
-        Some(match negative {
-            true => r.new.map1(Map::Neg, sum),
-            false => sum,
-        })
+        match without(&mut r.new, along, x, LEVELS) {
+            Left::All | Left::Nothing => None,
+            Left::Terms(x) => Some(r.new.op(op, &[x])),
+            Left::Negated(x) => {
+                let sum = r.new.op(op, &[x]);
+                Some(r.new.map1(Map::Neg, sum))
+            }
+        }
     })
 }
 
-/// Sums and products that are looked into, one within the other.
+/// Sums and products that are looked into, one within the other; what is deeper stays.
 const LEVELS: usize = 8;
 
 /// The numbers that a mean or a sum is taken of: all, or those along an axis.
@@ -50,36 +53,59 @@ fn reduction(op: Op) -> Option<(Reduction, Along)> {
     }
 }
 
-/// A sum of other terms, and whether it is to be subtracted.
-type Signed = (Value, bool);
+/// What is left of a value without its centred terms.
+#[derive(Clone, Copy)]
+enum Left {
+    /// The value itself: it has none.
+    All,
+    Nothing,
+    /// This sum.
+    Terms(Value),
+    /// This sum with the other sign.
+    Negated(Value),
+}
 
-/// A sum without its centred terms, if it has any; within, `None` if nothing else is left.
-fn without(g: &mut Graph, along: Along, x: Value, levels: usize) -> Option<Option<Signed>> {
+impl Left {
+    fn negated(self) -> Left {
+        match self {
+            Left::Terms(x) => Left::Negated(x),
+            Left::Negated(x) => Left::Terms(x),
+            Left::All | Left::Nothing => self,
+        }
+    }
+}
+
+fn without(g: &mut Graph, along: Along, x: Value, levels: usize) -> Left {
     if is_centred(g, along, x, levels) {
-        return Some(None);
+        return Left::Nothing;
     }
     let Op::Map(m @ (Map::Add | Map::Sub | Map::Neg)) = *g.op_of(x) else {
-        return None;
+        return Left::All;
     };
-    let levels = levels.checked_sub(1)?;
+    let Some(levels) = levels.checked_sub(1) else {
+        return Left::All;
+    };
     let xs = g.operands(x);
-    let left: Vec<_> = xs.iter().map(|&x| without(g, along, x, levels)).collect();
-    if left.iter().all(Option::is_none) {
-        return None;
+    if m == Map::Neg {
+        return without(g, along, xs[0], levels).negated();
     }
-    let terms = left.into_iter().zip(xs).enumerate();
-    let signed = terms.filter_map(|(k, (left, x))| {
-        let (x, negative) = left.unwrap_or(Some((x, false)))?;
-        let subtracted = m == Map::Neg || m == Map::Sub && k == 1;
-        Some((x, negative != subtracted))
+    let found = [xs[0], xs[1]].map(|x| (without(g, along, x, levels), x));
+    if found.iter().all(|(left, _)| matches!(left, Left::All)) {
+        return Left::All;
+    }
+    let [a, b] = found.map(|(left, x)| match left {
+        Left::All => Left::Terms(x),
+        less => less,
     });
-    Some(
-        signed.reduce(|(a, minus_a), (b, minus_b)| match (minus_a, minus_b) {
-            (true, false) => (g.map2(Map::Sub, b, a), false),
-            (same, other) if same == other => (g.map2(Map::Add, a, b), same),
-            _ => (g.map2(Map::Sub, a, b), false),
-        }),
-    )
+    let b = if m == Map::Sub { b.negated() } else { b };
+    match (a, b) {
+        (Left::Terms(a), Left::Terms(b)) => Left::Terms(g.map2(Map::Add, a, b)),
+        (Left::Terms(a), Left::Negated(b)) | (Left::Negated(b), Left::Terms(a)) => {
+            Left::Terms(g.map2(Map::Sub, a, b))
+        }
+        (Left::Negated(a), Left::Negated(b)) => Left::Negated(g.map2(Map::Add, a, b)),
+        (Left::Nothing | Left::All, other) | (other, Left::Nothing | Left::All) => other,
+    }
 }
 
 /// Whether a value adds up to 0: what another differs from its mean by, or its product with a number.

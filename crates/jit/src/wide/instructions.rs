@@ -438,6 +438,7 @@ pub(super) fn halved(made: Made, halvings: u32) -> Made {
     for _ in 0..halvings {
         // Codes of one instruction are listed by width, the least first.
         let code = Code::try_from(instruction.code() as usize - 1)?;
+        debug_assert_eq!(code.mnemonic(), instruction.mnemonic());
         instruction.set_code(code);
         for k in 0..instruction.op_count() {
             let vector = instruction.op_register(k);

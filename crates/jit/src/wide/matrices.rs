@@ -116,7 +116,9 @@ impl Function<'_> {
                 for &at in &vectors {
                     let left = self.splat(a, i * bytes, Index::None)?;
                     let right = self.load(b, at.lanes, at)?;
+                    self.block.first = at.part.map(|n| (self.lane, n));
                     let v = self.block.mul(self.lane, left, right);
+                    self.block.first = None;
                     self.store(y, i * cols * bytes + at.lanes, at, v)?;
                 }
             }
@@ -127,7 +129,9 @@ impl Function<'_> {
             let left = f.splat(a, 0, Index::Numbers)?;
             for &at in &vectors {
                 let right = f.load(b, at.lanes, at)?;
+                f.block.first = at.part.map(|n| (f.lane, n));
                 let v = f.block.mul(f.lane, left, right);
+                f.block.first = None;
                 let inside = At {
                     in_loop: true,
                     ..at

@@ -1,4 +1,4 @@
-//! Vectors from register to register, from memory and to memory; remainders with masks.
+//! Vectors from register to register, from memory and to memory; remainders as so many bytes, or with masks.
 
 use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
 
@@ -49,10 +49,11 @@ impl Set {
             (Set::Avx512, 4) => (X86::EVEX_Vmovss_m32_k1_xmm, low(from)),
             (Set::Avx512, 8) => (X86::EVEX_Vmovsd_m64_k1_xmm, low(from)),
             (Set::Avx512, 16) => (X86::EVEX_Vmovups_xmmm128_k1z_xmm, low(from)),
-            (Set::Avx512, _) => (X86::EVEX_Vmovups_ymmm256_k1z_ymm, half(from)),
+            (Set::Avx512, 32) => (X86::EVEX_Vmovups_ymmm256_k1z_ymm, half(from)),
             (Set::Avx2, 4) => (X86::VEX_Vmovss_m32_xmm, low(from)),
             (Set::Avx2, 8) => (X86::VEX_Vmovsd_m64_xmm, low(from)),
-            (Set::Avx2, _) => (X86::VEX_Vmovups_xmmm128_xmm, low(from)),
+            (Set::Avx2, 16) => (X86::VEX_Vmovups_xmmm128_xmm, low(from)),
+            _ => unreachable!("`Set::without_mask` says which there are"),
         };
         Instruction::with2(code, to, from)
     }
@@ -63,10 +64,11 @@ impl Set {
             (Set::Avx512, 4) => (X86::EVEX_Vmovss_xmm_k1z_m32, low(to)),
             (Set::Avx512, 8) => (X86::EVEX_Vmovsd_xmm_k1z_m64, low(to)),
             (Set::Avx512, 16) => (X86::EVEX_Vmovups_xmm_k1z_xmmm128, low(to)),
-            (Set::Avx512, _) => (X86::EVEX_Vmovups_ymm_k1z_ymmm256, half(to)),
+            (Set::Avx512, 32) => (X86::EVEX_Vmovups_ymm_k1z_ymmm256, half(to)),
             (Set::Avx2, 4) => (X86::VEX_Vmovss_xmm_m32, low(to)),
             (Set::Avx2, 8) => (X86::VEX_Vmovsd_xmm_m64, low(to)),
-            (Set::Avx2, _) => (X86::VEX_Vmovups_xmm_xmmm128, low(to)),
+            (Set::Avx2, 16) => (X86::VEX_Vmovups_xmm_xmmm128, low(to)),
+            _ => unreachable!("`Set::without_mask` says which there are"),
         };
         Instruction::with2(code, to, from)
     }

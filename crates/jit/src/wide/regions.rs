@@ -48,7 +48,7 @@ impl Function<'_> {
         }
     }
 
-    /// Records the first vector, for the number of operations, which it returns.
+    /// Records one vector, and returns its number of operations.
     pub(super) fn trial(&mut self, r: &Region) -> Option<usize> {
         let fixed = self.fixed(r)?;
         let mut sums = self.starts(r);
@@ -231,7 +231,6 @@ impl Function<'_> {
             };
             values.push(value);
         }
-        self.block.first = None;
         for (i, view) in &r.stores {
             self.store(*view, at.lanes, at, values[*i])?;
         }
@@ -246,6 +245,7 @@ impl Function<'_> {
             };
             *sum = self.in_part(at, next, *sum);
         }
+        self.block.first = None;
         Some(())
     }
 

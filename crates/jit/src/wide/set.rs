@@ -9,7 +9,7 @@ use retrograd_kernels::maths::Lane;
 /// Bytes of partial sums of a fold, on every target; also a cache line, and what tables are aligned to.
 pub(super) const LINE: usize = 64;
 
-/// Bytes of the least vector.
+/// Bytes of the narrowest vector.
 const LEAST: usize = 16;
 
 /// An instruction set.
@@ -97,7 +97,8 @@ impl Set {
 
     /// Whether there is an instruction that accesses just so many elements, a part of a vector.
     pub(super) fn without_mask(self, lane: Lane, elements: usize) -> bool {
-        (elements * lane.bytes() as usize).is_power_of_two()
+        let bytes = elements * lane.bytes() as usize;
+        bytes.is_power_of_two() && bytes < self.vector()
     }
 
     /// Whether so many elements, a part of a vector, are accessed with a mask in a vector.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use iced_x86::{Code as X86, Instruction, Register};
 
-use super::block::{Block, Extent, Index, M, One, Op, Place, V};
+use super::block::{Block, Extent, Index, M, One, Op, Place, Two, V};
 use super::emit::emit;
 use super::encode::{Assembly, POINTERS};
 use super::instructions::halved;
@@ -58,8 +58,8 @@ fn everything(set: Set, lane: Lane) -> Block {
     }
     for [x, y, z] in products {
         all.push(b.fma(lane, x, y, z));
+        all.extend([b.fms(lane, x, y, z), b.fnma(lane, x, y, z)]);
     }
-    all.extend([b.fms(lane, x, y, z), b.fnma(lane, x, y, z)]);
     for how in [Rounding::Floor, Rounding::Ceil, Rounding::Nearest] {
         all.push(b.round(lane, how, x));
     }
@@ -205,6 +205,35 @@ fn halves_have_the_same_instructions() {
             assert!(found > 50, "{found} of {set:?}");
         }
     }
+}
+
+/// Where only some elements matter, ops that bring others among them have whole vectors.
+#[test]
+fn what_moves_elements_is_never_narrow() {
+    let lane = Lane::F32;
+    let mut b = Block::new(Set::Avx512);
+    let x = b.push(lane, Op::Load(place(0, 0), Extent::Whole));
+    b.first = Some((lane, 3));
+    let moves = [
+        Op::One(One::SwapHalves, x),
+        Op::One(One::SwapLines, x),
+        Op::One(One::SwapInLine, x),
+        Op::One(One::SwapPairs, x),
+        Op::One(One::First, x),
+        Op::One(One::Widen, x),
+        Op::One(One::Narrow, x),
+        Op::Two(Two::LowerHalves, x, x),
+        Op::InPart(3, x, x),
+    ];
+    for op in moves {
+        b.push(lane, op);
+    }
+    assert!(b.ops.iter().all(|op| op.2 == 0), "{:?}", b.ops);
+    b.mul(lane, x, x);
+    assert_eq!(b.ops.last().map(|op| op.2), Some(2));
+    // Those of the other width are of whole vectors.
+    b.mul(Lane::F64, x, x);
+    assert_eq!(b.ops.last().map(|op| op.2), Some(0));
 }
 
 /// A check of the test itself: the same operations on AVX-512 are seen as such.

@@ -131,7 +131,9 @@ impl<'a> Tile<'a> {
         let steps = MemoryOperand::with_base_displ(TABLE, 8 * self.r.steps as i64);
         let counter = Register::RAX;
         // The mask is set before the counter, which uses the same register.
-        if let Some(n) = self.part {
+        if let Some(n) = self.part
+            && !code.set.without_mask(self.lane, n)
+        {
             code.set_part(n);
         }
         code.put(Instruction::with2(X86::Mov_r64_rm64, counter, steps));
@@ -230,6 +232,7 @@ impl<'a> Tile<'a> {
                 next.push((k * self.vectors + j, values[from]));
             }
         }
+        self.block.first = None;
         // A state that is another's next value must be read before it changes.
         let carried = |v: &V| matches!(self.block.ops[v.0 as usize].0, Op::Kept(_));
         let (moved, computed): (Vec<_>, Vec<_>) = next.into_iter().partition(|n| carried(&n.1));

@@ -256,6 +256,7 @@ impl<U: Unit> Outer<'_, U> {
                         terms,
                         col: rows(t0),
                         cols,
+                        pack: true,
                         out: at,
                         tile: tile_len(kk),
                         sum,

@@ -25,10 +25,7 @@ pub(super) fn table(results: &Results, baseline: Option<&Path>) -> String {
             1 => "1 thread".to_owned(),
             n => format!("{n} threads"),
         };
-        let products = match m.precision {
-            Precision::Full => "",
-            Precision::Bf16 => ", compiled products of bfloat16 operands",
-        };
+        let products = products(m);
         let _ = writeln!(
             out,
             "{}: a training step in f32{products} (forward, {loss}, gradients of all parameters; no optimiser)\n\
@@ -86,6 +83,14 @@ pub(super) fn table(results: &Results, baseline: Option<&Path>) -> String {
         }
     }
     out
+}
+
+/// What compiled products multiply, if it is not what the step is in.
+fn products(m: &Measured) -> &'static str {
+    match m.precision {
+        Precision::Full => "",
+        Precision::Bf16 => ", with bfloat16 operands in compiled products",
+    }
 }
 
 fn row(shape: String, name: &str, engine: &MeasuredEngine) -> [String; 9] {
@@ -156,12 +161,12 @@ fn compared(with: &Comparison, path: &Path) -> String {
 /// Draws the results.
 pub(super) fn plot(results: &Results, path: &Path) -> Result<()> {
     let panels = results.measurements.iter().map(panel).collect();
-    let name = results
-        .measurements
-        .first()
-        .map(|l| l.measured.cell.as_str());
+    let title = results.measurements.first().map(|l| {
+        let products = products(&l.measured);
+        format!("{}: a training step in f32{products}", l.measured.cell)
+    });
     let figure = Figure::Bars(BarPlot {
-        title: format!("{}: a training step", name.unwrap_or_default()),
+        title: title.unwrap_or_default(),
         panels,
     });
     match path.extension().and_then(|e| e.to_str()) {
