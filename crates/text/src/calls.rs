@@ -204,22 +204,22 @@ impl<'f> Lower<'f> {
                 };
                 typed(TypedKind::Op(op, xs), form)
             }
-            Some(op @ Op::ReduceAxis { .. }) => {
-                let name = op.name();
-                let whole = name.strip_suffix("_axis").unwrap_or(name);
-                let message = format!("there is no function `{name}`");
-                let error = self.error(args.function.span, message, "expected a function");
-                Err(error.help(format!("`{whole}(x, axis=0)` goes along an axis")))
-            }
-            None | Some(Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_)) => {
+            None
+            | Some(Op::ReduceAxis { .. } | Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_)) => {
                 Err(self.unknown(args.function))
             }
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn unknown(&self, function: &Name) -> TextError {
         let message = format!("there is no function `{}`", function.text);
         let error = self.error(function.span, message, "expected a function");
+        if let Some(op @ Op::ReduceAxis { .. }) = Op::each().find(|op| op.name() == function.text) {
+            let whole = op.name().trim_end_matches("_axis");
+            return error.help(format!("`{whole}(x, axis=0)` goes along an axis"));
+        }
         let written = |op: &Op| op.arity() != Some(0) && !matches!(op, Op::ReduceAxis { .. });
         let ops = Op::each().filter(written);
         let ops = ops.map(|op| op.name());

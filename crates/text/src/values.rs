@@ -131,18 +131,13 @@ impl Lower<'_> {
 
     /// xⁿ for whole n by products, as many as n has binary digits; a root for n = ½ and -½, as in PyTorch; any other power by
     /// `pow`.
+    #[inline(never)]
     fn power(&mut self, base: &Expr, exponent: &Expr, span: Span) -> Result<Typed, TextError> {
         const MOST: f64 = 64.0;
         let base = self.value(base)?;
         let n = match self.number(exponent) {
             Ok(n) if n.fract() == 0.0 && n.abs() <= MOST => n,
-            Ok(n) if n.abs() == 0.5 => {
-                let root = self.element_wise("^", Map::Sqrt, vec![base], span)?;
-                return match n < 0.0 {
-                    true => self.element_wise("^", Map::Recip, vec![root], span),
-                    false => Ok(root),
-                };
-            }
+            Ok(n) if n.abs() == 0.5 => return self.root(base, n < 0.0, span),
             _ => {
                 let exponent = self.value(exponent)?;
                 return self.element_wise("^", Map::Pow, vec![base, exponent], span);
@@ -154,6 +149,16 @@ impl Lower<'_> {
             form,
             span,
         })
+    }
+
+    /// The square root, or its reciprocal.
+    #[inline(never)]
+    fn root(&mut self, base: Typed, reciprocal: bool, span: Span) -> Result<Typed, TextError> {
+        let root = self.element_wise("^", Map::Sqrt, vec![base], span)?;
+        match reciprocal {
+            true => self.element_wise("^", Map::Recip, vec![root], span),
+            false => Ok(root),
+        }
     }
 
     fn infix(&mut self, infix: Infix, a: Typed, b: Typed, at: Span) -> Result<Typed, TextError> {
