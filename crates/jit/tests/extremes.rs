@@ -355,7 +355,7 @@ fn values_and_gradients_are_the_tapes_at_the_ends_of_double_precision() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// Deviations from a mean are left out of a sum even if they are not finite: the one rewriting that hides a NaN.
+/// Deviations from a mean are left out of a sum even if they are not finite: a rewriting of values that hides a NaN.
 #[test]
 fn deviations_that_are_not_finite_are_left_out_of_a_sum() {
     let r = Recorder::new();

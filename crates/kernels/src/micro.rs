@@ -67,7 +67,7 @@ pub(crate) struct TileArgs<T> {
     /// Terms of each sum.
     pub(crate) k: usize,
     pub(crate) a: *const T,
-    /// From one row of A to the next, or from one term; a packed A has none.
+    /// From one row of A to the next, or from one term to the next; a packed A has none.
     pub(crate) lda: usize,
     /// The first panel, at the first term.
     pub(crate) b: *const T,
@@ -98,7 +98,7 @@ pub(crate) const UNROLL: usize = 4;
 /// Rows of A that x86-64's address modes reach from one address: those 0, 1 and 2 times `lda` behind it.
 const REACHED: usize = 3;
 
-/// Terms of a packed A from one prefetch to the next: more at a time would wait for each other.
+/// Terms of an A by terms from one prefetch to the next: more at a time would wait for each other.
 pub(crate) const AHEAD_EVERY: usize = 2;
 
 /// How A lies: a row's terms follow each other, and rows are `lda` apart.
@@ -127,7 +127,7 @@ impl<S: Simd, const A: u8> Next<S, A> {
         tile: &TileArgs<S::T>,
         acc: &mut [[S::V; V]; R],
     ) {
-        const { assert!(R <= 4 * REACHED && UNROLL.is_multiple_of(AHEAD_EVERY)) };
+        const { assert!(R <= 4 * REACHED && UNROLL <= 4 && UNROLL.is_multiple_of(AHEAD_EVERY)) };
         let every = if A == ROWS { 1 } else { AHEAD_EVERY };
         // SAFETY: as the caller guarantees. Prefetches access nothing.
         unsafe {

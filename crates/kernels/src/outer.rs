@@ -23,8 +23,9 @@ use std::marker::PhantomData;
 /// Terms of a K block (measured in `ceiling/`, Zen 4): with AVX-512 a panel's block and a tile of δ fit 48 KiB of L1 together,
 /// and either alone 32 KiB.
 const K_BLOCK: usize = 256;
-/// Most panels for which δ is not packed (measured on a Zen 4: 0.93 to 0.98 of a step with up to 4, 1.00 with 8, 1.07 with 16).
-const IN_PLACE: usize = 4;
+/// Most panels for which δ is not packed, and most bytes from one term to the next: with more panels packing pays, and terms that
+/// are farther apart compete for the same sets of L1 (docs/PERFORMANCE.md).
+const IN_PLACE: (usize, usize) = (4, 2 << 10);
 /// Bytes of panels packed together: half of a megabyte of L2.
 const PANEL_BYTES: usize = 512 << 10;
 /// Most panels packed together: the number that fills those bytes with AVX2; AVX-512 needs half as many.
@@ -119,10 +120,13 @@ impl<'a, T> Pass<'a, T> {
         panels.map(move |(i, p)| (p, at.wrapping_add(i * each)))
     }
 
-    /// Whether δ is multiplied where it lies: packing it costs more than it saves if it is read only a few times.
-    fn reads_in_place(&self) -> bool {
+    /// Whether δ, whose terms are so far apart, is multiplied where it lies: packing it costs more than it saves if it is read
+    /// only a few times.
+    fn reads_in_place(&self, step: usize) -> bool {
         let panels = || self.panels.iter().flatten();
-        panels().count() <= IN_PLACE && panels().all(|p| !p.narrow)
+        panels().count() <= IN_PLACE.0
+            && panels().all(|p| !p.narrow)
+            && step.saturating_mul(size_of::<T>()) <= IN_PLACE.1
     }
 }
 
@@ -287,8 +291,8 @@ impl<'a, S: Simd> Outer<'a, S> {
         end
     }
 
-    /// Packs δ and multiplies it by the panels; in the first pass of a block, also sums it. Meanwhile, what is packed next
-    /// is prefetched: it comes from beyond L2, and the machine would wait for it.
+    /// Packs δ, unless it is read where it lies, and multiplies it by the panels; in the first pass of a block, also sums it.
+    /// Meanwhile, what comes next is prefetched: it lies beyond L2, and the machine would wait for it.
     ///
     /// # Safety
     /// As [`outer`]; the panels are packed, and `at` has room for [`TILES`] tiles.
@@ -297,7 +301,7 @@ impl<'a, S: Simd> Outer<'a, S> {
         let add = pass.k0 > 0 || self.args.add;
         // SAFETY: as the caller guarantees.
         let terms = unsafe { self.deltas(pass) };
-        let in_place = terms.evenly().filter(|_| pass.reads_in_place());
+        let in_place = terms.evenly().filter(|t| pass.reads_in_place(t.1));
         let (mut ahead, mut panels_ahead) = (Streams::none(kk), Streams::none(kk));
         // Smaller tiles prefetch nothing.
         let prefetches = S::MR >= AHEAD_FROM;
@@ -349,7 +353,7 @@ impl<'a, S: Simd> Outer<'a, S> {
                         })
                     };
                 }
-                // What is packed after these tiles comes first.
+                // What is packed or read after these tiles comes first.
                 ahead.clear();
                 let width = TILES * S::MR;
                 match (rows(t1 - 1).1, next) {
@@ -373,14 +377,15 @@ impl<'a, S: Simd> Outer<'a, S> {
                 for (p, packed) in panels.filter(|(p, _)| !p.narrow) {
                     for t in t0..t1 {
                         let (r0, r1) = rows(t);
-                        // SAFETY: the destination contains the whole tile, because tiles and panels end at its boundaries.
+                        // SAFETY: the destination contains the whole tile, because tiles and panels end at its boundaries; δ is
+                        // packed, or has these columns of all terms, `step` apart.
                         unsafe {
                             let blocks = list(p.rhs.dst, p.rhs.n_dst);
                             let Some((c, ldc)) = place(blocks, r0, p.col) else {
                                 continue;
                             };
                             let (a, lda) = match in_place {
-                                Some((first, step)) => (first.add(r0), step),
+                                Some((first, step)) => (first.wrapping_add(r0), step),
                                 None => (at.add((t - t0) * tile_len).cast_const(), 0),
                             };
                             let operands = TileArgs {

@@ -115,7 +115,7 @@ impl<T> Terms<T> {
         unsafe { (*self.starts.add(t).sub(self.lag) - *self.starts.sub(self.lag)) as usize }
     }
 
-    /// The first term and the distance of terms, if all follow each other at one distance.
+    /// The first term and the distance of terms, if all follow each other at one distance: where [`run`](Self::run) finds them.
     pub(crate) fn evenly(&self) -> Option<(*const T, usize)> {
         let first = self.ptr.wrapping_add(self.k0.wrapping_mul(self.row_stride));
         (self.rows == usize::MAX && self.starts.is_null()).then_some((first, self.row_stride))
@@ -212,8 +212,7 @@ impl<S: Simd> SimdOp for PackRhs<S> {
     }
 }
 
-/// Packs columns of the terms from `col` on into tiles side by side, unless they are only to be summed, and sums them into
-/// `sum`, unless that is null.
+/// Packs columns of the terms from `col` on into tiles side by side if `pack`, and adds them up in `sum` unless that is null.
 pub(crate) struct PackDelta<S: Simd> {
     pub(crate) terms: Terms<S::T>,
     pub(crate) col: usize,

@@ -380,6 +380,24 @@ fn simple(
     result
 }
 
+/// A few columns, for which δ is read where it lies, have the bits that they have among many, for which it is packed.
+#[test]
+fn a_column_has_the_same_bits_alone_and_among_many() {
+    let (m, many, few) = (49, 300, 32);
+    for terms in [3, 255, 256, 259, 515] {
+        let mut numbers = Numbers(terms as u64);
+        let (delta, r): (Vec<f32>, Vec<f32>) = (numbers.vec(terms * m), numbers.vec(terms * many));
+        let first: Vec<f32> = r.chunks(many).flat_map(|r| &r[..few]).copied().collect();
+        for kernels in Isa::ALL.into_iter().filter_map(kernels_for::<f32>) {
+            let wide = simple(kernels, (&delta, m), (&r, many), (terms, 0), None);
+            let found = simple(kernels, (&delta, m), (&first, few), (terms, 0), None);
+            let columns = wide[..m * many].chunks(many).flat_map(|row| &row[..few]);
+            let right: Vec<f32> = columns.chain(&wide[m * many..]).copied().collect();
+            assert_eq!(found, right, "{terms} terms");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

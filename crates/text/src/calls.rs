@@ -211,13 +211,15 @@ impl<'f> Lower<'f> {
         }
     }
 
+    /// Not inlined: what resolves calls, calls itself.
     #[cold]
     #[inline(never)]
     fn unknown(&self, function: &Name) -> TextError {
         let message = format!("there is no function `{}`", function.text);
         let error = self.error(function.span, message, "expected a function");
-        if let Some(op @ Op::ReduceAxis { .. }) = Op::each().find(|op| op.name() == function.text) {
-            let whole = op.name().trim_end_matches("_axis");
+        if let Some(Op::ReduceAxis { .. }) = Op::by_name(&function.text)
+            && let Some(whole) = function.text.strip_suffix("_axis")
+        {
             return error.help(format!("`{whole}(x, axis=0)` goes along an axis"));
         }
         let written = |op: &Op| op.arity() != Some(0) && !matches!(op, Op::ReduceAxis { .. });

@@ -131,6 +131,7 @@ impl Lower<'_> {
 
     /// xⁿ for whole n by products, as many as n has binary digits; a root for n = ½ and -½, as in PyTorch; any other power by
     /// `pow`.
+    /// Not inlined: `value` calls itself, and its frame would grow by this one's.
     #[inline(never)]
     fn power(&mut self, base: &Expr, exponent: &Expr, span: Span) -> Result<Typed, TextError> {
         const MOST: f64 = 64.0;
@@ -152,6 +153,7 @@ impl Lower<'_> {
     }
 
     /// The square root, or its reciprocal.
+    /// Not inlined, for the same reason.
     #[inline(never)]
     fn root(&mut self, base: Typed, reciprocal: bool, span: Span) -> Result<Typed, TextError> {
         let root = self.element_wise("^", Map::Sqrt, vec![base], span)?;

@@ -1,4 +1,4 @@
-//! Vectors from register to register, from memory and to memory; remainders as so many bytes, or with masks.
+//! Vectors from register to register, from memory and to memory; remainders by an instruction of their size, or with masks.
 
 use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
 
