@@ -10,8 +10,8 @@ use crate::memory::CACHE_LINE;
 use crate::micro::{AHEAD_EVERY, UNROLL};
 use crate::terms::Terms;
 
-/// A line to prefetch into L2 with each term of a tile, or with every [`AHEAD_EVERY`] of a packed one, which is a pair of
-/// bfloat16.
+/// A line to prefetch into L2 with each term of a tile, or with every [`AHEAD_EVERY`] where A lies term by term; a term of
+/// bfloat16 is a pair.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
     /// The address prefetched first.
@@ -37,7 +37,7 @@ impl<T> Ahead<T> {
 /// Most lines of a term that wait to be prefetched: others are left out.
 const MOST_AHEAD: usize = 128;
 
-/// What packed tiles of `k` terms each are to prefetch, line by line of a term; each goes through the terms in turn.
+/// What tiles of `k` terms each are to prefetch, line by line of a term; each goes through the terms in turn.
 pub(crate) struct Streams<T> {
     k: usize,
     all: [Ahead<T>; MOST_AHEAD],

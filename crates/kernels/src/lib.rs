@@ -47,6 +47,7 @@ mod avx2;
 mod avx512;
 mod bf16;
 mod buffer;
+mod destinations;
 mod dots;
 mod extra;
 pub mod maths;

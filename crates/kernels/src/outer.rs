@@ -12,12 +12,13 @@
 
 use crate::ahead::{Ahead, Streams};
 use crate::bf16;
+use crate::destinations::{boundary, piece, place};
 use crate::memory::CACHE_LINE;
 use crate::micro::{AHEAD_FROM, PACKED, SumStart, TERMS, TileArgs, part, tile};
 use crate::narrow::{NarrowTiles, PackColumns, most};
 use crate::simd::Simd;
 use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
-use crate::types::{BlockMut, OuterArgs, OuterRhs, PieceMut, list};
+use crate::types::{OuterArgs, OuterRhs, PieceMut, list};
 use std::marker::PhantomData;
 
 /// Terms of a K block (measured in `ceiling/`, Zen 4): with AVX-512 a panel's block and a tile of δ fit 48 KiB of L1 together,
@@ -468,40 +469,4 @@ impl<'a, S: Simd> Outer<'a, S> {
             }
         }
     }
-}
-
-/// The first boundary of any of the spans (start, length) after `at`, or `end` if that comes first.
-pub(crate) fn boundary<B>(
-    spans: &[B],
-    end: usize,
-    span: impl Fn(&B) -> (usize, usize),
-    at: usize,
-) -> usize {
-    spans
-        .iter()
-        .map(span)
-        .flat_map(|(start, len)| [start, start + len])
-        .filter(|&e| e > at)
-        .fold(end, usize::min)
-}
-
-/// The address of element (row, col), and the stride of its block's rows.
-pub(crate) fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, usize)> {
-    let holds =
-        |b: &&BlockMut<T>| row.wrapping_sub(b.row) < b.rows && col.wrapping_sub(b.col) < b.cols;
-    blocks.iter().find(holds).map(|b| {
-        (
-            b.ptr.wrapping_add((row - b.row) * b.ld + (col - b.col)),
-            b.ld,
-        )
-    })
-}
-
-/// The address of element `at` of a vector in pieces, or null.
-pub(crate) fn piece<T>(pieces: &[PieceMut<T>], at: usize) -> *mut T {
-    let holds = |p: &&PieceMut<T>| at.wrapping_sub(p.start) < p.len;
-    pieces
-        .iter()
-        .find(holds)
-        .map_or(std::ptr::null_mut(), |p| p.ptr.wrapping_add(at - p.start))
 }
