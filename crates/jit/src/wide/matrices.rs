@@ -67,9 +67,7 @@ impl Function<'_> {
                 let a = self.load(m, i * cols * bytes + at.lanes, at)?;
                 let b = self.load(x, at.lanes, at)?;
                 let sum = &mut sums[self.part_of(at)];
-                self.block.first = at.part.map(|n| (lane, n));
-                let next = self.block.fma(lane, a, b, *sum);
-                self.block.first = None;
+                let next = self.of_part(at, |block| block.fma(lane, a, b, *sum));
                 *sum = self.in_part(at, next, *sum);
             }
             let total = self.across(&sums, false);
@@ -89,13 +87,11 @@ impl Function<'_> {
         let (lane, bytes) = (self.lane, self.bytes());
         for at in self.vectors(cols) {
             let mut sum = self.block.bits(lane, 0);
-            self.block.first = at.part.map(|n| (lane, n));
             for i in 0..rows {
                 let a = self.load(m, i * cols * bytes + at.lanes, at)?;
                 let b = self.splat(x, i * bytes, Index::None)?;
-                sum = self.block.fma(lane, a, b, sum);
+                sum = self.of_part(at, |block| block.fma(lane, a, b, sum));
             }
-            self.block.first = None;
             self.store(y, at.lanes, at, sum)?;
         }
         Some(())
@@ -109,16 +105,14 @@ impl Function<'_> {
         b: View,
         y: View,
     ) -> Option<()> {
-        let bytes = self.bytes();
+        let (lane, bytes) = (self.lane, self.bytes());
         let vectors = self.vectors(cols);
         if rows * vectors.len() <= UNROLLED_MATRIX {
             for i in 0..rows {
                 for &at in &vectors {
                     let left = self.splat(a, i * bytes, Index::None)?;
                     let right = self.load(b, at.lanes, at)?;
-                    self.block.first = at.part.map(|n| (self.lane, n));
-                    let v = self.block.mul(self.lane, left, right);
-                    self.block.first = None;
+                    let v = self.of_part(at, |block| block.mul(lane, left, right));
                     self.store(y, i * cols * bytes + at.lanes, at, v)?;
                 }
             }
@@ -129,9 +123,7 @@ impl Function<'_> {
             let left = f.splat(a, 0, Index::Numbers)?;
             for &at in &vectors {
                 let right = f.load(b, at.lanes, at)?;
-                f.block.first = at.part.map(|n| (f.lane, n));
-                let v = f.block.mul(f.lane, left, right);
-                f.block.first = None;
+                let v = f.of_part(at, |block| block.mul(lane, left, right));
                 let inside = At {
                     in_loop: true,
                     ..at

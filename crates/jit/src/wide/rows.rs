@@ -293,6 +293,14 @@ impl Function<'_> {
         (0..n.div_ceil(lanes)).map(vector).collect()
     }
 
+    /// What `op` records, of which only the elements that there are matter.
+    pub(super) fn of_part(&mut self, at: At, op: impl FnOnce(&mut Block) -> V) -> V {
+        self.block.first = at.part.map(|n| (self.lane, n));
+        let v = op(&mut self.block);
+        self.block.first = None;
+        v
+    }
+
     /// The next value in the elements that there are.
     pub(super) fn in_part(&mut self, at: At, next: V, before: V) -> V {
         match at.part {
