@@ -14,6 +14,10 @@ pub(crate) const K_BLOCK: usize = 512;
 /// Below this many terms the tile finishes before a prefetched line of C could arrive.
 const PREFETCH_FROM: usize = 32;
 
+/// Iterations between the last row of C that is prefetched and the end of a tile: 800 cycles with twelve rows. In 256 terms, L1
+/// loses what was prefetched at the beginning.
+const SLACK: usize = 8;
+
 /// The addend of a sum of products.
 #[derive(Debug)]
 pub(crate) enum SumStart<T> {
@@ -204,15 +208,19 @@ impl<S: Simd, const R: usize, const V: usize, const A: u8> SimdOp for MicroKerne
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements
         // of C and `cols` of the bias; every access below is within those. Prefetches access nothing.
         unsafe {
-            // What is not by rows is a weight gradient, which comes from as far where it is overwritten.
-            if (add || A != ROWS) && k >= PREFETCH_FROM {
-                for i in 0..R {
-                    for v in 0..V {
-                        prefetch::<L1, _>(c.wrapping_add(i * ldc + v * S::LANES));
-                    }
-                    // Rows need not begin cache lines.
-                    prefetch::<L1, _>(c.wrapping_add(i * ldc + V * S::LANES - 1));
+            // The lines of a row of C.
+            let fetch = |row: *const S::T| {
+                for v in 0..V {
+                    prefetch::<L1, _>(row.wrapping_add(v * S::LANES));
                 }
+                // Rows need not begin cache lines.
+                prefetch::<L1, _>(row.wrapping_add(V * S::LANES - 1));
+            };
+            // What is not by rows is a weight gradient, which comes from as far where it is overwritten.
+            let fetches = (add || A != ROWS) && k >= PREFETCH_FROM;
+            let spread = fetches && R >= AHEAD_FROM && k / UNROLL >= R + SLACK;
+            if fetches && !spread {
+                (0..R).for_each(|i| fetch(c.wrapping_add(i * ldc)));
             }
             let mut acc = [[S::zero(); V]; R];
             if let SumStart::Bias(row) = start {
@@ -233,7 +241,19 @@ impl<S: Simd, const R: usize, const V: usize, const A: u8> SimdOp for MicroKerne
                 b,
                 ahead: ahead.at,
             };
-            for _ in 0..k / UNROLL {
+            // Row by row so late that no line is gone from L1 when it is needed, and none comes too late.
+            let fetching = if spread { R } else { 0 };
+            let mut line = c.cast_const();
+            for after in (0..k / UNROLL).rev() {
+                if R >= AHEAD_FROM {
+                    fetch(line);
+                    let step = if after.wrapping_sub(SLACK) < fetching {
+                        ldc
+                    } else {
+                        0
+                    };
+                    line = own_register(line.wrapping_add(step));
+                }
                 next.terms::<R, V, UNROLL>(self.0, &mut acc);
             }
             for _ in 0..k % UNROLL {

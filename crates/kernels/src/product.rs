@@ -2,7 +2,8 @@
 //!
 //! For compiled code, through a function pointer: no allocation, no unwinding. With packed weights the loop order is
 //! rows in groups → K in blocks → panels → tiles of rows, so that a group's rows stay in L2 and all of them share a
-//! panel's block; without packing, `unpacked` reads the weights in place.
+//! panel's block; without packing, `unpacked` reads the weights in place. Rows of A that compete for one set of L1 are copied
+//! first, a group's terms of a block at a time.
 //!
 //! Invariant: with packed weights an element of C depends only on its own row of A and column of B, bit for bit: K
 //! blocks start at multiples of [`K_BLOCK`], whatever m is, and a column is one of the few of `extra` or none by W's size.
@@ -15,9 +16,21 @@ use crate::row::RowProduct;
 use crate::simd::Simd;
 use crate::types::{ADD, BACKWARD, IN_ORDER, Weights, list};
 use crate::unpacked::{self, Way};
+use std::mem::MaybeUninit;
 
 /// Maximum number of tiles in a group of rows: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
 const GROUP: usize = 10;
+
+/// Distance between copied rows of A: an odd number of cache lines.
+const COPY_LD: usize = K_BLOCK + 16;
+/// Room for the copies of a group, on the stack: 72 rows of f32. With 120 nothing is gained (docs/PERFORMANCE.md).
+const COPIES: usize = 72 * COPY_LD * 4;
+/// Fewest panels that a copy is read for.
+const COPIED_FROM: usize = 5;
+
+/// Ways of L1, and bytes from one line of a set to the next: of 48 KiB in 12 ways, as of 32 KiB in 8.
+const L1_WAYS: usize = 8;
+const L1_WAY: usize = 4096;
 
 /// See [`crate::ProductFn`].
 ///
@@ -128,7 +141,12 @@ unsafe fn start<S: Simd>(
                 };
                 row.run();
             } else {
-                packed::<S>((m, k, whole), a, lda, w.packed, backward, start, c, ldc);
+                let panels = whole.div_ceil(S::NR);
+                let run = match collide::<S>(m, lda) && panels >= COPIED_FROM {
+                    true => copied::<S>,
+                    false => in_place::<S>,
+                };
+                run((m, k, whole), (a, lda), w.packed, backward, start, (c, ldc));
             }
         }
     }
@@ -166,25 +184,61 @@ unsafe fn extra<S: Simd>(
     }
 }
 
-/// The columns in panels, with tiles. Of m, k, n only n may be 0.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "three matrices with their strides"
-)]
-unsafe fn packed<S: Simd>(
-    (m, k, n): (usize, usize, usize),
-    a: *const S::T,
-    lda: usize,
+/// Whether the rows of A in a tile are so far apart that L1 does not hold a line of each.
+fn collide<S: Simd>(m: usize, lda: usize) -> bool {
+    S::MR.min(m) > L1_WAYS && (lda * size_of::<S::T>()).is_multiple_of(L1_WAY)
+}
+
+/// The columns in panels, with A where it lies.
+#[inline(never)]
+unsafe fn in_place<S: Simd>(
+    sizes: (usize, usize, usize),
+    a: (*const S::T, usize),
     b: *const S::T,
     backward: bool,
     start: SumStart<S::T>,
-    c: *mut S::T,
-    ldc: usize,
+    c: (*mut S::T, usize),
+) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { packed::<S>(sizes, (a, None), b, backward, start, c) }
+}
+
+/// The columns in panels, with copies of A's rows.
+#[inline(never)]
+unsafe fn copied<S: Simd>(
+    sizes: (usize, usize, usize),
+    a: (*const S::T, usize),
+    b: *const S::T,
+    backward: bool,
+    start: SumStart<S::T>,
+    c: (*mut S::T, usize),
+) {
+    #[repr(align(64))]
+    struct Room([MaybeUninit<u8>; COPIES]);
+    let mut room = Room([const { MaybeUninit::uninit() }; COPIES]);
+    let room = room.0.as_mut_ptr().cast();
+    // SAFETY: guaranteed by the caller.
+    unsafe { packed::<S>(sizes, (a, Some(room)), b, backward, start, c) }
+}
+
+/// The columns in panels, with tiles, and with A as it is or copied to where [`COPIES`] bytes are. Of m, k, n only n may be 0.
+#[inline(always)]
+unsafe fn packed<S: Simd>(
+    (m, k, n): (usize, usize, usize),
+    ((a, lda), room): ((*const S::T, usize), Option<*mut S::T>),
+    b: *const S::T,
+    backward: bool,
+    start: SumStart<S::T>,
+    (c, ldc): (*mut S::T, usize),
 ) {
     let tiles = m.div_ceil(S::MR);
     let wide = panels_at_once(m);
     let pieces = n.div_ceil(wide * S::NR);
-    let groups = tiles.div_ceil(GROUP);
+    let most = match room {
+        Some(_) => COPIES / (COPY_LD * size_of::<S::T>()) / S::MR,
+        None => GROUP,
+    };
+    let groups = tiles.div_ceil(most);
     for g in 0..groups {
         let (t0, t1) = (part(tiles, groups, g), part(tiles, groups, g + 1));
         // Each tile prefetches a part of the next panel, so many numbers with each term: more at a time would wait for each
@@ -192,6 +246,21 @@ unsafe fn packed<S: Simd>(
         let step = S::NR.div_ceil(t1 - t0);
         for k0 in (0..k).step_by(K_BLOCK) {
             let kk = K_BLOCK.min(k - k0);
+            let first = part(m, tiles, t0);
+            let there = a.wrapping_add(first * lda + k0);
+            let (a, lda) = match room {
+                None => (there, lda),
+                Some(room) => {
+                    for i in 0..part(m, tiles, t1) - first {
+                        // SAFETY: these rows and terms exist, and there is room for a group's.
+                        unsafe {
+                            let to = room.add(i * COPY_LD);
+                            to.copy_from_nonoverlapping(there.add(i * lda), kk);
+                        }
+                    }
+                    (room.cast_const(), COPY_LD)
+                }
+            };
             for piece in 0..pieces {
                 let piece = if backward { pieces - 1 - piece } else { piece };
                 let mut j = piece * wide * S::NR;
@@ -209,7 +278,7 @@ unsafe fn packed<S: Simd>(
                         unsafe {
                             let operands = TileArgs {
                                 k: kk,
-                                a: a.add(i0 * lda + k0),
+                                a: a.add((i0 - first) * lda),
                                 lda,
                                 b: b.add(j * k + k0 * S::NR),
                                 panel: k * S::NR,

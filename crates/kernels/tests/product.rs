@@ -246,6 +246,36 @@ proptest! {
     }
 }
 
+/// Rows of A whose lines all lie in one set of L1 are copied first: few and many of them, of one and of two blocks of terms.
+#[test]
+fn rows_whose_lines_compete_are_multiplied_as_others() -> Result<(), TestCaseError> {
+    for (m, k, n) in [(9, 40, 170), (12, 515, 150), (80, 100, 165), (75, 515, 200)] {
+        for start in [Start::Zero, Start::Old, Start::Bias] {
+            let case = Case {
+                m,
+                rows: n,
+                cols: k,
+                transposed: false,
+                packed: true,
+                start,
+                at_end: true,
+                cuts: [[0; 2]; 2],
+                gap: 1024 - k,
+                seed: 5,
+            };
+            for isa in Isa::ALL {
+                if let Some(kernels) = kernels_for::<f32>(isa) {
+                    check(kernels, &case)?;
+                }
+                if let Some(kernels) = kernels_for::<f64>(isa) {
+                    check(kernels, &case)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// One row of columns in several groups, of both widths, and of several blocks of terms: on AVX-512, AVX2 and portable.
 #[test]
 fn one_row_of_many_columns_is_a_row_of_several() -> Result<(), TestCaseError> {
