@@ -77,6 +77,7 @@ pub(crate) fn need<'a, T: Element>(
         kernels: code.kernels,
         points,
         access,
+        efforts,
         parts: 1,
         layout: Layout {
             block: t,
@@ -94,9 +95,9 @@ pub(crate) fn need<'a, T: Element>(
             b,
         }
     })?;
-    let sum = |item: &Item| matches!(item, Item::Outer { .. });
+    let with_scratch = |item: &Item| matches!(item, Item::Outer { .. } | Item::Product { .. });
     let sizes = (need.sum_steps(), b);
-    need.parts = efforts.most(plan, sizes, size_of::<T>(), cut, sum);
+    need.parts = efforts.most(plan, sizes, size_of::<T>(), cut, with_scratch);
     let budget = budget.unwrap_or(usize::MAX);
     while need.parts > 1 && need.bytes() > budget {
         need.parts -= 1;

@@ -4,7 +4,7 @@ use retrograd_graph::plan::cost::effort;
 use retrograd_graph::plan::{Item, LoopKind, Plan, SliceWork, Slices, walk};
 use retrograd_tape::Domain;
 
-use super::halves::can_be_divided;
+use super::columns::can_be_cut;
 
 /// The minimal cost of a piece of work, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
 ///
@@ -110,6 +110,11 @@ struct OfItem {
 }
 
 impl Efforts {
+    /// Those of no items.
+    pub(crate) const fn none() -> Efforts {
+        Efforts(Vec::new())
+    }
+
     /// The efforts of a plan's items; the plan must not move.
     pub(crate) fn of(plan: &Plan) -> Efforts {
         let all = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }));
@@ -124,7 +129,7 @@ impl Efforts {
                 address: address(item),
                 effort: effort(plan, item, 1),
                 slices: SliceWork::of(plan, items),
-                columns: weights.iter().all(|&w| can_be_divided(&plan.weights[w])),
+                columns: weights.iter().all(|&w| can_be_cut(&plan.weights[w])),
             }
         };
         let mut out: Vec<OfItem> = all.map(of).collect();
@@ -180,6 +185,19 @@ impl Efforts {
             true => Division::Columns(pieces),
             false => by_rows,
         }
+    }
+
+    /// Whether a time tile of this many points of `rows` rows does them all at once, if one thread does it: its items can then
+    /// come one after another, as if they were not in a tile.
+    pub(crate) fn is_one_tile(
+        &self,
+        (plan, tile): (&Plan, &Item),
+        (points, rows): (usize, usize),
+        bytes: usize,
+    ) -> bool {
+        let (slices, work) = (Slices::of(plan.target), self.of_slices(tile));
+        let steps = slices.steps(plan, tile.inner(), work, rows, bytes);
+        points <= steps.saturating_mul(rows) && slices.rows(work, bytes, rows, 1) >= rows
     }
 
     /// The maximal number of pieces over the items that `which` selects, for `t` steps of `b` rows.

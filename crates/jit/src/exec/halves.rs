@@ -3,24 +3,19 @@
 //!
 //! Emitted code calls products without a context, so where the threads meet is noted for the thread that runs a loop, while
 //! it runs it.
-//!
-//! Invariant: an element of a product depends on its own column of weights alone, so the division changes no bit.
+//! The division changes no bit (`columns`).
 
 use std::cell::Cell;
 use std::sync::Arc;
 
-use retrograd_graph::plan::Weight;
-use retrograd_kernels::{ADD, Block, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights};
+use retrograd_kernels::{
+    ADD, CACHE_LINE, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights,
+};
 
 use super::SendPtr;
+use super::columns::{border, unit, with_columns};
 use super::counting::{kernels_of, position};
 use super::pool::Crew;
-
-/// Blocks of a weight that is divided, at most.
-const BLOCKS: usize = 16;
-
-/// Bytes of columns that are never divided.
-const LINE: usize = 64;
 
 /// Who divides products, into how many parts, and the least effort of a product that is divided.
 #[derive(Clone, Copy)]
@@ -32,12 +27,6 @@ pub(super) struct Divided<'a> {
 
 thread_local! {
     static DIVIDED: Cell<Option<(*const Arc<Crew>, usize, usize)>> = const { Cell::new(None) };
-}
-
-/// Whether the columns of products with this weight are divided at all: packed bfloat16 weights have an order of their own, and
-/// there is no room for the parts of many blocks.
-pub(super) fn can_be_divided(weight: &Weight) -> bool {
-    !weight.bf16 && weight.blocks.len() <= BLOCKS
 }
 
 impl Divided<'_> {
@@ -83,84 +72,24 @@ impl Divided<'_> {
             }
         };
         let n = weights.outer();
-        let packed = !weights.packed.is_null();
-        let line = LINE / size_of::<T>();
-        let unit = match packed {
-            true => kernels.panel.next_multiple_of(line),
-            false => line,
+        let unit = match weights.packed.is_null() {
+            true => CACHE_LINE / size_of::<T>(),
+            false => unit(kernels),
         };
         let parts = self.parts.min(n / unit);
         let effort = m.saturating_mul(weights.rows * weights.cols) / 4;
-        debug_assert!(weights.unit.is_none() && weights.n_blocks <= BLOCKS);
+        debug_assert!(weights.unit.is_none());
         if parts <= 1 || effort < self.least {
             return run(&weights, 0);
         }
-        let border = |i: usize| match i == parts {
-            true => n,
-            false => n * i / parts / unit * unit,
-        };
+        let border = |i| border(n, unit, (i, parts));
         let shared = SendPtr(&run);
         self.crew.share(parts, parts, |i| {
             let run = { &shared }.0;
             let columns = (border(i), border(i + 1));
-            match packed {
-                true => run(&panels(&weights, columns), columns.0),
-                false => with_blocks(&weights, columns, |w| run(w, 0)),
-            }
+            with_columns(&weights, columns, |w| run(w, columns.0));
         });
     }
-}
-
-/// The part of packed weights that has these columns of the product: they begin a panel, and end one unless they are the last.
-fn panels<T>(w: &Weights<T>, (from, to): (usize, usize)) -> Weights<T> {
-    let packed = w.packed.wrapping_add(from * w.inner());
-    let (rows, cols) = match w.transposed {
-        true => (w.rows, to - from),
-        false => (to - from, w.cols),
-    };
-    Weights {
-        rows,
-        cols,
-        packed,
-        ..*w
-    }
-}
-
-/// Calls `f` with the blocks of weights, at most [`BLOCKS`], cut to these columns of the product.
-fn with_blocks<T: Copy>(w: &Weights<T>, (from, to): (usize, usize), f: impl FnOnce(&Weights<T>)) {
-    let nothing = Block {
-        ptr: std::ptr::null(),
-        ld: 0,
-        row: 0,
-        col: 0,
-        rows: 0,
-        cols: 0,
-    };
-    let (mut blocks, mut n) = ([nothing; BLOCKS], 0);
-    for k in 0..w.n_blocks {
-        // SAFETY: whoever describes weights guarantees their list.
-        let mut b = unsafe { *w.blocks.add(k) };
-        let (first, len) = match w.transposed {
-            true => (b.col, b.cols),
-            false => (b.row, b.rows),
-        };
-        let (begin, end) = (first.max(from), (first + len).min(to));
-        if begin >= end {
-            continue;
-        }
-        let (skipped, len) = (begin - first, end - begin);
-        if w.transposed {
-            (b.ptr, b.col, b.cols) = (b.ptr.wrapping_add(skipped), begin, len);
-        } else {
-            (b.ptr, b.row, b.rows) = (b.ptr.wrapping_add(skipped * b.ld), begin, len);
-        }
-        (blocks[n], n) = (b, n + 1);
-    }
-    f(&Weights {
-        blocks: blocks.as_ptr(),
-        n_blocks: n,
-        ..*w
-    });
 }
 
 /// Divides the product if this thread is to.

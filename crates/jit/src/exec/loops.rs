@@ -11,6 +11,7 @@ use retrograd_tape::Domain;
 
 use super::cut::Division;
 use super::halves::Divided;
+use super::products::Columns;
 use super::{PlanExecution, StepRange};
 use crate::element::Element;
 
@@ -113,12 +114,19 @@ impl<T: Element> PlanExecution<'_, T> {
         (item, items): (&Item, &[Item]),
         span: StepRange,
     ) {
-        let (work, division) = (self.efforts.of_slices(item), self.division(item, span));
         let (steps, rows) = (span.t1 - span.t0, self.points.rows);
+        let points = self.workspace.table.points(span.t0, span.t1);
+        let sizes = (points, rows);
+        if (self.efforts).is_one_tile((self.plan, item), sizes, size_of::<T>()) {
+            for item in items {
+                self.run_item(item, span);
+            }
+            return;
+        }
+        let (work, division) = (self.efforts.of_slices(item), self.division(item, span));
         let slices = Slices::of(self.plan.target);
         let most = slices.steps(self.plan, items, work, rows, size_of::<T>());
         let table = &self.workspace.table;
-        let points = table.points(span.t0, span.t1);
         let blocks = points.div_ceil(most * rows);
         // Points of a block.
         let length = steps.div_ceil(blocks) * rows;
@@ -137,7 +145,10 @@ impl<T: Element> PlanExecution<'_, T> {
                         Item::Product { product, .. } => {
                             let calls = self.product_of_steps(
                                 kernels,
-                                product,
+                                (
+                                    product,
+                                    Columns::all(&self.workspace.weights[product.weight]),
+                                ),
                                 span,
                                 steps,
                                 (b0, b1),

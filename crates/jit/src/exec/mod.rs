@@ -7,6 +7,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod code;
+mod columns;
 mod counting;
 pub(crate) mod cut;
 mod ends;
@@ -18,6 +19,7 @@ mod loops;
 mod need;
 pub(crate) mod points;
 pub(crate) mod pool;
+mod products;
 pub(crate) mod stream;
 mod sums;
 mod sweep;
@@ -27,8 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use retrograd_graph::plan::{Item, Layout, Plan, Product, View, WideActivation};
-use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights, whole};
+use retrograd_graph::plan::{Item, Layout, Plan, View, WideActivation};
+use retrograd_kernels::{Activation, Kernels, SimdElement};
 use retrograd_tape::Domain;
 
 use crate::element::Element;
@@ -149,49 +151,6 @@ fn activation(a: WideActivation) -> Activation {
     }
 }
 
-/// A product's addresses.
-#[derive(Clone, Copy)]
-struct ProductOperands<T> {
-    w: *const Weights<T>,
-    x: StridedPtr<T>,
-    y: StridedPtr<T>,
-    bias: Option<*const T>,
-    add: bool,
-}
-
-impl<T: SimdElement> ProductOperands<T> {
-    /// `m` rows from row b on.
-    ///
-    /// # Safety
-    /// The rows must exist and be contiguous, and nobody else may touch those of the results.
-    unsafe fn multiply(
-        &self,
-        kernels: &Kernels<T>,
-        odd: bool,
-        (b, m): (usize, usize),
-        divided: Option<Divided<'_>>,
-    ) {
-        let ProductOperands { w, x, y, bias, add } = self;
-        // Odd steps read the weights backward, as in recurrences: packed weights give the same bits.
-        let way = if odd { BACKWARD } else { 0 };
-        // SAFETY: passed on to the caller; the bias is as long as a row of results.
-        unsafe {
-            let a = x.at.add(b * x.row);
-            let c = y.at.add(b * y.row);
-            if let Some(divided) = divided {
-                let bias = bias.unwrap_or(std::ptr::null());
-                let how = way | u32::from(*add);
-                divided.product(kernels, (*w, m), (a, x.row), bias, (c, y.row), how);
-                return;
-            }
-            match *bias {
-                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, way),
-                None => (kernels.product)(*w, m, a, x.row, c, y.row, way | u32::from(*add)),
-            }
-        }
-    }
-}
-
 impl<'a, T: Element> PlanExecution<'a, T> {
     /// Prepares a run over a sufficient workspace that is bound to the caller's arrays.
     pub(crate) fn new(
@@ -309,6 +268,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             }
             Item::Product { domain, product } => {
                 self.product(kernels, *domain, product, (span, self.pieces(item, span)));
+                let by_parts = self.workspace.by_parts[product.weight].is_some();
+                self.calls.packs += usize::from(by_parts);
                 self.calls.hoisted_products += 1;
             }
             Item::Outer { .. }
@@ -319,31 +280,6 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                 self.calls.sums += 1;
             }
             Item::Sweep { .. } => unreachable!("sweeps have no sweeps inside"),
-        }
-    }
-
-    /// Packs a weight, by its blocks where they share no panel's padding.
-    fn pack(&self, kernels: &Kernels<T>, weights: &Weights<T>, pieces: usize) {
-        let (k, n) = (weights.inner(), weights.outer());
-        // bfloat16 terms come in pairs, which two blocks may share.
-        let padded =
-            weights.unit.is_some() || !n.is_multiple_of(kernels.panel) || whole::<T>(k, n) < n;
-        let blocks = SendPtr((weights, weights.packed.cast_mut()));
-        let some = |first: usize, many: usize| {
-            let (weights, packed) = { &blocks }.0;
-            let of_it = Weights {
-                blocks: weights.blocks.wrapping_add(first),
-                n_blocks: many,
-                ..*weights
-            };
-            // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and the
-            // packing has the length that the kernels require; nobody reads it while it is written, and without padding
-            // each number of it belongs to one block.
-            unsafe { (kernels.pack)(&of_it, packed) };
-        };
-        match padded || pieces <= 1 {
-            true => some(0, weights.n_blocks),
-            false => self.share(pieces, weights.n_blocks, |i| some(i, 1)),
         }
     }
 
@@ -375,95 +311,6 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                 least: self.cut.product,
             }),
             _ => None,
-        }
-    }
-
-    /// A product over rows b0 .. b1 of some steps of a span: as one matrix if these points are contiguous. Returns the
-    /// number of calls.
-    fn product_of_steps(
-        &self,
-        kernels: &Kernels<T>,
-        p: &Product,
-        span: StepRange,
-        (t0, t1): (usize, usize),
-        (b0, b1): (usize, usize),
-        divided: Option<Divided<'_>>,
-    ) -> usize {
-        let table = &self.workspace.table;
-        let contiguous = |v: View| {
-            let buffer = &self.plan.buffers[v.buffer];
-            buffer.domain == Domain::Step && table.contiguous(lag(buffer, v), t0, t1)
-        };
-        let odd = |t: usize| !(t - span.t0).is_multiple_of(2);
-        if b1 - b0 == self.points.rows && contiguous(p.x) && contiguous(p.y) {
-            let m = table.points(t0, t1);
-            // SAFETY: these rows exist, and only this part touches those of the results.
-            unsafe { (self.operands(p, t0)).multiply(kernels, odd(t0), (0, m), divided) };
-            return 1;
-        }
-        for t in t0..t1 {
-            let m = table.live(t as i64).min(b1) - b0;
-            // SAFETY: as above.
-            unsafe { (self.operands(p, t)).multiply(kernels, odd(t), (b0, m), divided) };
-        }
-        t1 - t0
-    }
-
-    /// A product over all points: as one matrix if the points of the domain are contiguous in its arrays.
-    fn product(
-        &self,
-        kernels: &Kernels<T>,
-        domain: Domain,
-        p: &Product,
-        (span, pieces): (StepRange, usize),
-    ) {
-        let table = &self.workspace.table;
-        let contiguous = |v: View| {
-            let buffer = &self.plan.buffers[v.buffer];
-            buffer.domain != Domain::Step || table.contiguous(lag(buffer, v), span.t0, span.t1)
-        };
-        let rows = domain.rows(self.points.rows);
-        let m = match domain {
-            Domain::Step => table.points(span.t0, span.t1),
-            other => other.steps(0) * rows,
-        };
-        if domain == Domain::Step && !(contiguous(p.x) && contiguous(p.y)) {
-            let (steps, slice) = (span.t1 - span.t0, (span.t1 - span.t0).div_ceil(4 * pieces));
-            self.share(pieces, steps.div_ceil(slice), |i| {
-                let steps = (i * slice, steps.min((i + 1) * slice));
-                let steps = (span.t0 + steps.0, span.t0 + steps.1);
-                self.product_of_steps(kernels, p, span, steps, (0, rows), None);
-            });
-            return;
-        }
-        let operands = SendPtr(self.operands(p, span.t0));
-        let part = |i0: usize, i1: usize| {
-            // SAFETY: rows i0..i1 exist and are contiguous from the first step on, and no other part writes the
-            // results.
-            unsafe {
-                { &operands }
-                    .0
-                    .multiply(kernels, false, (i0, i1 - i0), None)
-            }
-        };
-        let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);
-        if pieces <= 1 || m <= slice {
-            part(0, m);
-        } else {
-            self.share(pieces, m.div_ceil(slice), |i| {
-                part(i * slice, m.min((i + 1) * slice));
-            });
-        }
-    }
-
-    /// The addresses of a product at step `t`.
-    fn operands(&self, p: &Product, t: usize) -> ProductOperands<T> {
-        ProductOperands {
-            w: &self.workspace.weights[p.weight],
-            x: self.strided(p.x, t),
-            y: self.strided(p.y, t),
-            bias: p.bias.map(|b| self.strided(b, t).at.cast_const()),
-            add: p.add,
         }
     }
 

@@ -10,6 +10,8 @@ use retrograd_tape::Domain;
 
 use super::blocks::Blocks;
 use super::code::unit;
+use super::columns::{Parts, can_be_cut};
+use super::cut::Efforts;
 use super::points::{Points, StepAccess, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
@@ -51,7 +53,8 @@ pub(crate) struct MemoryNeed<'a, T: SimdElement> {
     pub(crate) kernels: &'a Kernels<T>,
     pub(crate) points: Points<'a>,
     pub(crate) access: &'a StepAccess,
-    /// Number of threads that sums are divided among, each with scratch of its own.
+    pub(crate) efforts: &'a Efforts,
+    /// Number of threads that sums, and products that pack, are divided among, each with scratch of its own.
     pub(crate) parts: usize,
     pub(crate) layout: Layout,
     /// Which of the caller's arrays are given.
@@ -99,25 +102,61 @@ impl<T: Element> MemoryNeed<'_, T> {
         (self.access.reach, self.points.steps)
     }
 
-    /// Length of the packing of weight `w`; 0 if no product has more than one row, unless the packing serves many
-    /// samples.
+    /// Length of the packing of weight `w`; 0 if it is not packed.
     pub(super) fn packed(&self, w: WeightId) -> usize {
         let weight = &self.plan.weights[w];
-        let steps = self.layout.block.min(self.points.steps);
-        let rows = self.access.uses(w).iter();
-        let rows = rows.map(|u| u.rows(steps, self.points.rows)).max();
-        let rows = rows.unwrap_or(0);
+        if !self.is_packed(w) {
+            return 0;
+        }
         if weight.bf16 {
-            // Read as it is, it would be rounded at each step.
             let (w, unit) = (weight, unit(self.plan.target));
             return (self.kernels).packed_len_of(unit, w.rows, w.cols, w.transposed);
         }
-        if rows > 1 || self.plan.memory.streams {
-            self.kernels
-                .packed_len(weight.rows, weight.cols, weight.transposed)
-        } else {
-            0
+        match self.by_parts(w) {
+            Some(part) => self.parts.saturating_mul(part.numbers),
+            None => (self.kernels).packed_len(weight.rows, weight.cols, weight.transposed),
         }
+    }
+
+    /// Whether weight `w` is packed: if some product has more than one row, the packing serves many samples, or numbers that are
+    /// read as they are would be rounded at each step.
+    fn is_packed(&self, w: WeightId) -> bool {
+        let steps = self.layout.block.min(self.points.steps);
+        let mut uses = self.access.uses(w).iter();
+        uses.any(|u| u.rows(steps, self.points.rows) > 1)
+            || self.plan.memory.streams
+            || self.plan.weights[w].bf16
+    }
+
+    /// How weight `w` is packed if one product reads it, once in the run: by parts, one for each thread.
+    pub(super) fn by_parts(&self, w: WeightId) -> Option<Parts> {
+        let weight = &self.plan.weights[w];
+        let whole = (self.kernels).packed_len(weight.rows, weight.cols, weight.transposed);
+        let part = Parts::of(self.kernels, weight);
+        let less = self.parts.saturating_mul(part.numbers) < whole;
+        (less && self.is_packed(w) && can_be_cut(weight) && self.is_read_once(w)).then_some(part)
+    }
+
+    /// Whether one product reads weight `w`, once in the run.
+    fn is_read_once(&self, w: WeightId) -> bool {
+        if self.access.uses(w).len() != 1 || self.blocks().count() > 1 {
+            return false;
+        }
+        let sizes = (self.points.before(self.points.steps), self.points.rows);
+        let once = |item: &Item| match item {
+            Item::Product { product, .. } => product.weight == w,
+            Item::TimeTile { items, .. } => {
+                let of_it =
+                    |i: &Item| matches!(i, Item::Product { product, .. } if product.weight == w);
+                items.iter().any(of_it)
+                    && (self.efforts).is_one_tile((self.plan, item), sizes, size_of::<T>())
+            }
+            _ => false,
+        };
+        (self.plan.items.iter()).any(|item| match item {
+            Item::Sweep { items, .. } => items.iter().any(once),
+            other => once(other),
+        })
     }
 
     /// Length of the copy of weight `w`, whose rows begin cache lines; 0 if it is packed, or few products read it.
@@ -284,7 +323,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             + StepTable::bytes(reach, steps)
             + n * (3 * size_of::<*mut T>() + size_of::<usize>())
             + blocks * size_of::<Block<T>>()
-            + weights * (size_of::<Weights<T>>() + size_of::<bool>())
+            + weights * (size_of::<Weights<T>>() + size_of::<bool>() + size_of::<Option<Parts>>())
             + lists.0 * size_of::<BlockMut<T>>()
             + lists.1 * size_of::<OuterRhs<T>>()
             + lists.2 * size_of::<PieceMut<T>>()

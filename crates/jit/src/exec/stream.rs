@@ -88,6 +88,9 @@ const LAYOUT: Layout = Layout {
 /// A streaming plan keeps rings of steps, which are addressed by the number of the sample alone.
 static NO_ENDS: StepAccess = StepAccess::none();
 
+/// One thread does all of it.
+static NO_EFFORTS: Efforts = Efforts::none();
+
 /// The loop with all the work of a step; none if there is no such work.
 pub(crate) fn step_loop(plan: &Plan) -> Option<&Loop> {
     let mut steps = plan.loops().into_iter();
@@ -168,6 +171,7 @@ impl<T: Element> StreamExecution<T> {
             kernels: code.kernels,
             points: Extent::steps(1).rows(b).into(),
             access: &NO_ENDS,
+            efforts: &NO_EFFORTS,
             parts: 1,
             layout: LAYOUT,
             given: &given,
@@ -356,7 +360,7 @@ impl<T: Element> StreamExecution<T> {
     fn run(&mut self, plan: &Plan, code: &Code<T>, part: StreamPart) {
         let items = plan.items.iter().zip(&self.parts);
         let sizes = (Extent::steps(self.t).rows(self.b).into(), &NO_ENDS);
-        let alone = (Cut::ONE, &Efforts::default());
+        let alone = (Cut::ONE, &NO_EFFORTS);
         let mut run =
             PlanExecution::new(plan, code, sizes, alone, LAYOUT, &mut self.workspace, false);
         for (item, _) in items.filter(|(_, p)| **p == part) {

@@ -10,6 +10,7 @@ use retrograd_kernels::{
 use retrograd_tape::Domain;
 
 use super::code::unit;
+use super::columns::Parts;
 use super::limit::machine_bytes;
 use super::need::{MemoryNeed, aligned_ld};
 use super::points::{Points, StepTable, rows_before};
@@ -22,6 +23,8 @@ pub(crate) struct Workspace<T: SimdElement> {
     /// One buffer per array of the program's own, and stand-ins for arrays that the caller omitted.
     pub(super) own: PrimaryMap<BufferId, AlignedBuffer<T>>,
     pub(super) packed: PrimaryMap<WeightId, AlignedBuffer<T>>,
+    /// How weights are packed that are not packed as a whole: in `packed` there is a place for a part of each thread.
+    pub(super) by_parts: PrimaryMap<WeightId, Option<Parts>>,
     /// Copies on cache lines of weights that are not packed and read at many steps.
     pub(super) aligned: PrimaryMap<WeightId, AlignedBuffer<T>>,
     /// Whether these are used: in place, some weights lie on cache lines as well.
@@ -70,6 +73,7 @@ impl<T: Element> Workspace<T> {
         Workspace {
             own: PrimaryMap::new(),
             packed: PrimaryMap::new(),
+            by_parts: PrimaryMap::new(),
             aligned: PrimaryMap::new(),
             copied: PrimaryMap::new(),
             scratch: Vec::new(),
@@ -108,7 +112,7 @@ impl<T: Element> Workspace<T> {
             .map(|b| AlignedBuffer::<T>::bytes_of(b.len()))
             .sum();
         let buffers = map(&self.own) + map(&self.at_ends) + map(&self.packed) + vec(&self.scratch);
-        let buffers = buffers + map(&self.aligned) + map(&self.copied);
+        let buffers = buffers + map(&self.by_parts) + map(&self.aligned) + map(&self.copied);
         let addresses = map(&self.arrays) + map(&self.bases) + map(&self.ends);
         let addresses = addresses + map(&self.origins) + self.table.allocated();
         let lists = vec(&self.lists.blocks) + vec(&self.lists.sides) + vec(&self.lists.pieces);
@@ -137,6 +141,7 @@ impl<T: Element> Workspace<T> {
         let fits = self.own.len() == plan.buffers.len()
             && self.own.iter().all(|(u, x)| x.len() == need.array(u))
             && self.packed.iter().all(|(w, x)| x.len() == need.packed(w))
+            && self.by_parts.iter().all(|(w, x)| *x == need.by_parts(w))
             && self.aligned.iter().all(|(w, x)| x.len() == need.aligned(w))
             && self.scratch.len() == need.parts
             && self.scratch.iter().all(|x| x.len() == scratch)
@@ -173,6 +178,10 @@ impl<T: Element> Workspace<T> {
         self.packed = PrimaryMap::with_capacity(plan.weights.len());
         for w in plan.weights.keys() {
             self.packed.push(room(need.packed(w))?);
+        }
+        self.by_parts = PrimaryMap::with_capacity(plan.weights.len());
+        for w in plan.weights.keys() {
+            self.by_parts.push(need.by_parts(w));
         }
         self.aligned = PrimaryMap::with_capacity(plan.weights.len());
         for w in plan.weights.keys() {
@@ -294,7 +303,8 @@ impl<T: Element> Workspace<T> {
         &self.own[u]
     }
 
-    /// Descriptions of all weights: their blocks, and the packing if more than one row is multiplied.
+    /// Descriptions of all weights: their blocks, and the packing if more than one row is multiplied, unless that is done by
+    /// parts.
     pub(super) fn describe(
         &mut self,
         plan: &Plan,
@@ -316,7 +326,9 @@ impl<T: Element> Workspace<T> {
         }
         self.weights.clear();
         let mut blocks = self.blocks.as_slice();
-        for (w, packed) in plan.weights.values().zip(packed.values()) {
+        for (number, packed) in packed {
+            let w = &plan.weights[number];
+            let by_parts = self.by_parts.get(number).is_some_and(Option::is_some);
             let (own, rest) = blocks.split_at(w.blocks.len());
             blocks = rest;
             self.weights.push(Weights {
@@ -326,10 +338,9 @@ impl<T: Element> Workspace<T> {
                 blocks: own.as_ptr(),
                 n_blocks: own.len(),
                 unit: w.bf16.then(|| unit(plan.target)),
-                packed: if packed.is_empty() {
-                    std::ptr::null()
-                } else {
-                    packed.as_ptr()
+                packed: match packed.is_empty() || by_parts {
+                    true => std::ptr::null(),
+                    false => packed.as_ptr(),
                 },
             });
         }
