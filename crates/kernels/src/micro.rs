@@ -100,7 +100,7 @@ impl<T> Clone for TileArgs<T> {
 pub(crate) const UNROLL: usize = 4;
 
 /// Rows of A that x86-64's address modes reach from one address: those 0, 1 and 2 times `lda` behind it.
-const REACHED: usize = 3;
+pub(crate) const REACHED: usize = 3;
 
 /// Terms of an A by terms from one prefetch to the next: more at a time would wait for each other.
 pub(crate) const AHEAD_EVERY: usize = 2;
@@ -172,7 +172,7 @@ impl<S: Simd, const A: u8> Next<S, A> {
 /// The same address, of which the compiler knows nothing. Otherwise it would compute all addresses from one, term by term, or
 /// keep one for each row, of which there are more than registers.
 #[inline(always)]
-fn own_register<T>(at: *const T) -> *const T {
+pub(crate) fn own_register<T>(at: *const T) -> *const T {
     #[cfg(target_arch = "x86_64")]
     {
         let mut at = at;
@@ -184,6 +184,53 @@ fn own_register<T>(at: *const T) -> *const T {
     }
     #[cfg(not(target_arch = "x86_64"))]
     at
+}
+
+/// Prefetches a tile of C, `R` rows × `V` registers, into L1: row by row so late that no line is gone when it is needed, and
+/// none comes too late.
+pub(crate) struct FetchC<S: Simd, const R: usize, const V: usize> {
+    row: *const S::T,
+    ldc: usize,
+    /// Rows to be prefetched late.
+    late: usize,
+}
+
+impl<S: Simd, const R: usize, const V: usize> FetchC<S, R, V> {
+    /// For sums of `k` terms, if C is `far`: all at once if these are too few, or so few rows that they have no cycles to spare.
+    #[inline(always)]
+    pub(crate) fn new(c: *const S::T, ldc: usize, k: usize, far: bool) -> Self {
+        let fetches = far && k >= PREFETCH_FROM;
+        let late = fetches && R >= AHEAD_FROM && k / UNROLL >= R + SLACK;
+        if fetches && !late {
+            (0..R).for_each(|i| Self::row(c.wrapping_add(i * ldc)));
+        }
+        let late = if late { R } else { 0 };
+        Self { row: c, ldc, late }
+    }
+
+    /// Before an iteration, [`UNROLL`] terms, after which so many follow.
+    #[inline(always)]
+    pub(crate) fn before(&mut self, after: usize) {
+        if R >= AHEAD_FROM {
+            // Without a branch; the same row again and again until it is time.
+            Self::row(self.row);
+            let step = if after.wrapping_sub(SLACK) < self.late {
+                self.ldc
+            } else {
+                0
+            };
+            self.row = own_register(self.row.wrapping_add(step));
+        }
+    }
+
+    #[inline(always)]
+    fn row(at: *const S::T) {
+        for v in 0..V {
+            prefetch::<L1, _>(at.wrapping_add(v * S::LANES));
+        }
+        // Rows need not begin cache lines.
+        prefetch::<L1, _>(at.wrapping_add(V * S::LANES - 1));
+    }
 }
 
 /// `R` rows × `V` registers; with `V` > 2 several panels side by side, with `V` = 1 the first half of one. `A` says how A lies.
@@ -208,20 +255,8 @@ impl<S: Simd, const R: usize, const V: usize, const A: u8> SimdOp for MicroKerne
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements
         // of C and `cols` of the bias; every access below is within those. Prefetches access nothing.
         unsafe {
-            // The lines of a row of C.
-            let fetch = |row: *const S::T| {
-                for v in 0..V {
-                    prefetch::<L1, _>(row.wrapping_add(v * S::LANES));
-                }
-                // Rows need not begin cache lines.
-                prefetch::<L1, _>(row.wrapping_add(V * S::LANES - 1));
-            };
             // What is not by rows is a weight gradient, which comes from as far where it is overwritten.
-            let fetches = (add || A != ROWS) && k >= PREFETCH_FROM;
-            let spread = fetches && R >= AHEAD_FROM && k / UNROLL >= R + SLACK;
-            if fetches && !spread {
-                (0..R).for_each(|i| fetch(c.wrapping_add(i * ldc)));
-            }
+            let mut fetch = FetchC::<S, R, V>::new(c, ldc, k, add || A != ROWS);
             let mut acc = [[S::zero(); V]; R];
             if let SumStart::Bias(row) = start {
                 for v in 0..V {
@@ -241,19 +276,8 @@ impl<S: Simd, const R: usize, const V: usize, const A: u8> SimdOp for MicroKerne
                 b,
                 ahead: ahead.at,
             };
-            // Row by row so late that no line is gone from L1 when it is needed, and none comes too late.
-            let fetching = if spread { R } else { 0 };
-            let mut line = c.cast_const();
             for after in (0..k / UNROLL).rev() {
-                if R >= AHEAD_FROM {
-                    fetch(line);
-                    let step = if after.wrapping_sub(SLACK) < fetching {
-                        ldc
-                    } else {
-                        0
-                    };
-                    line = own_register(line.wrapping_add(step));
-                }
+                fetch.before(after);
                 next.terms::<R, V, UNROLL>(self.0, &mut acc);
             }
             for _ in 0..k % UNROLL {

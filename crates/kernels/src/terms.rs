@@ -150,6 +150,17 @@ impl<T> Terms<T> {
         (first, (self.rows - b).min(self.kk - p))
     }
 
+    /// Term by term.
+    pub(crate) fn one_by_one(self) -> OneByOne<T> {
+        OneByOne {
+            step: self.from,
+            terms: self,
+            p: 0,
+            at: std::ptr::null(),
+            left: 0,
+        }
+    }
+
     #[inline(never)]
     fn run_of_table(&self, p: usize, step: &mut usize) -> (*const T, usize) {
         let term = self.k0 + p;
@@ -167,6 +178,30 @@ impl<T> Terms<T> {
             let first = self.ptr.wrapping_add(first * self.row_stride);
             (first, left.min(self.kk - p))
         }
+    }
+}
+
+/// Terms one after the other.
+pub(crate) struct OneByOne<T> {
+    terms: Terms<T>,
+    p: usize,
+    step: usize,
+    at: *const T,
+    /// Terms from this one on that follow each other at one distance.
+    left: usize,
+}
+
+impl<T> OneByOne<T> {
+    /// The next of the [`count`](Terms::count) terms.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> *const T {
+        if self.left == 0 {
+            (self.at, self.left) = self.terms.run(self.p, &mut self.step);
+        }
+        let at = self.at;
+        self.at = at.wrapping_add(self.terms.row_stride);
+        (self.p, self.left) = (self.p + 1, self.left - 1);
+        at
     }
 }
 
@@ -273,17 +308,24 @@ impl<S: Simd> SimdOp for PackDelta<S> {
                 for (v, &acc) in acc[t].iter().enumerate() {
                     let n = cols[t].saturating_sub(v * S::LANES);
                     if n > 0 {
-                        let q = sum.add(v * S::LANES);
-                        let old = if self.add {
-                            S::load_up_to(q, n)
-                        } else {
-                            S::zero()
-                        };
-                        S::store_up_to(q, n, S::add(old, acc));
+                        store_sum::<S>(sum.add(v * S::LANES), n, acc, self.add);
                     }
                 }
                 sum = sum.add(cols[t]);
             }
         }
+    }
+}
+
+/// Stores the first `n` lanes of sums, or adds them to what is there.
+///
+/// # Safety
+/// min(n, LANES) numbers must exist there, and the machine must have the instruction set.
+#[inline(always)]
+pub(crate) unsafe fn store_sum<S: Simd>(to: *mut S::T, n: usize, sum: S::V, add: bool) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let old = if add { S::load_up_to(to, n) } else { S::zero() };
+        S::store_up_to(to, n, S::add(old, sum));
     }
 }

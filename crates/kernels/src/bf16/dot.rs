@@ -17,27 +17,41 @@ fn rounded(first: __m512, second: __m512) -> __m512i {
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(second, first)) }
 }
 
-/// Rounds to the lower halves of words.
+/// The numbers of the first half, each followed by that of the second.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn low_halves(x: __m512) -> __m512i {
-    // SAFETY: both are 32 bytes without invalid values.
-    let halves: __m256i = unsafe { std::mem::transmute(_mm512_cvtneps_pbh(x)) };
-    _mm512_cvtepu16_epi32(halves)
+#[target_feature(enable = "avx512f,avx512bw")]
+fn interleaved(halves: __m512i) -> __m512i {
+    const ORDER: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            order[i] = (i / 2 + i % 2 * 16) as u16;
+            i += 1;
+        }
+        order
+    };
+    // SAFETY: these are 64 bytes.
+    let order = unsafe { _mm512_loadu_si512(ORDER.as_ptr().cast()) };
+    _mm512_permutexvar_epi16(order, halves)
+}
+
+/// The first `n` lanes, or all.
+fn mask(n: usize) -> __mmask16 {
+    if n >= 16 { u16::MAX } else { (1 << n) - 1 }
 }
 
 /// The first `n` numbers, zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load_up_to(p: *const f32, n: usize) -> __m512 {
-    let mask = if n >= 16 { u16::MAX } else { (1 << n) - 1 };
     // SAFETY: the caller guarantees min(n, 16) numbers; masked-off lanes are not accessed.
-    unsafe { _mm512_maskz_loadu_ps(mask, p) }
+    unsafe { _mm512_maskz_loadu_ps(mask(n), p) }
 }
 
 impl Unit for Dot {
     type S = Avx512<f32>;
     type B = __m512i;
+    type Lanes = __mmask16;
     const WORDS: usize = 1;
 
     #[inline(always)]
@@ -84,32 +98,27 @@ impl Unit for Dot {
                 let first = load_up_to(at, left);
                 let second = load_up_to(at.wrapping_add(16), left.saturating_sub(16));
                 let both = rounded(first, second);
-                let mask = if pairs - p >= 16 {
-                    u16::MAX
-                } else {
-                    (1 << (pairs - p)) - 1
-                };
-                _mm512_mask_storeu_epi32(to.add(p).cast(), mask, both);
+                _mm512_mask_storeu_epi32(to.add(p).cast(), mask(pairs - p), both);
                 p += 16;
             }
         }
     }
+    fn first(n: usize) -> __mmask16 {
+        mask(n)
+    }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma,avx512bf16,avx512bw")]
-    unsafe fn line([first, second]: [*const f32; 2], n: usize, to: *mut u32) {
-        // SAFETY: the caller guarantees n columns of terms that are not null, and whole registers of words.
+    unsafe fn pairs(
+        [first, second]: [*const f32; 2],
+        [n1, n2]: [__mmask16; 2],
+        to: *mut u32,
+        _: usize,
+    ) {
+        // SAFETY: the caller guarantees these lanes of both terms, and a register's words.
         unsafe {
-            for at in (0..n).step_by(16) {
-                let low = low_halves(load_up_to(first.add(at), n - at));
-                let both = match second.is_null() {
-                    true => low,
-                    false => {
-                        let high = low_halves(load_up_to(second.add(at), n - at));
-                        _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
-                    }
-                };
-                _mm512_storeu_si512(to.add(at).cast(), both);
-            }
+            let first = _mm512_maskz_loadu_ps(n1, first);
+            let both = rounded(first, _mm512_maskz_loadu_ps(n2, second));
+            _mm512_storeu_si512(to.cast(), interleaved(both));
         }
     }
 }

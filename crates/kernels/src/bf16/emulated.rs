@@ -87,6 +87,7 @@ unsafe fn step_of_all<S: Simd<T = f32>>(a: S::V, b: S::V, c: S::V) -> S::V {
 impl<S: Simd<T = f32>> Unit for Emulated<S> {
     type S = S;
     type B = [S::V; 2];
+    type Lanes = usize;
     const WORDS: usize = 2;
 
     #[inline(always)]
@@ -130,14 +131,19 @@ impl<S: Simd<T = f32>> Unit for Emulated<S> {
         }
     }
     #[inline(always)]
-    unsafe fn line(terms: [*const f32; 2], n: usize, to: *mut u32) {
-        for (k, from) in terms.into_iter().enumerate() {
-            for i in 0..n {
-                // SAFETY: the caller guarantees n columns of terms that are not null, and 2 n words.
-                unsafe {
-                    let x = if from.is_null() { 0.0 } else { *from.add(i) };
-                    *to.add(k * n + i) = round(x).to_bits();
+    fn first(n: usize) -> usize {
+        n.min(S::LANES)
+    }
+    #[inline(always)]
+    unsafe fn pairs(terms: [*const f32; 2], lanes: [usize; 2], to: *mut u32, second: usize) {
+        for (k, (from, n)) in terms.into_iter().zip(lanes).enumerate() {
+            // SAFETY: the caller guarantees n columns of the term, and a register's words in both parts of the line.
+            unsafe {
+                let to = to.add(k * second);
+                for i in 0..n {
+                    *to.add(i) = round(*from.add(i)).to_bits();
                 }
+                to.add(n).write_bytes(0, S::LANES - n);
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use super::unit::Unit;
 use crate::ahead::Ahead;
-use crate::micro::{AHEAD_EVERY, AHEAD_FROM, SumStart};
+use crate::micro::{AHEAD_EVERY, AHEAD_FROM, FetchC, REACHED, SumStart, UNROLL, own_register};
 use crate::simd::{L2, Simd, SimdOp, prefetch};
 
 /// One tile's operands. Strides in words, of C in elements.
@@ -32,6 +32,52 @@ pub(super) struct Tile {
     pub(super) ahead: Ahead<f32>,
 }
 
+/// Where the next pairs are.
+struct Next {
+    /// Of A: that of every third row.
+    a: [*const u32; 4],
+    b: *const u32,
+    ahead: *const f32,
+}
+
+impl Next {
+    /// Adds a pair of terms to the sums of a tile of `R` rows × `V` registers.
+    ///
+    /// # Safety
+    /// A and all panels of B must have one more.
+    #[inline(always)]
+    unsafe fn pair<U: Unit, const R: usize, const V: usize>(
+        &mut self,
+        tile: &Tile,
+        acc: &mut [[<U::S as Simd>::V; V]; R],
+    ) {
+        const { assert!(R <= 4 * REACHED) };
+        // `Streams` count on a line for so many terms.
+        const { assert!(AHEAD_EVERY == 2) };
+        if R >= AHEAD_FROM {
+            prefetch::<L2, _>(self.ahead);
+            self.ahead = self.ahead.wrapping_add(tile.ahead.step);
+        }
+        let nr = U::S::NR;
+        // SAFETY: as the caller guarantees.
+        unsafe {
+            let mut x = [U::load(self.b, nr); V];
+            for (v, x) in x.iter_mut().enumerate().skip(1) {
+                *x = U::load(self.b.add(v / 2 * tile.panel + v % 2 * U::S::LANES), nr);
+            }
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let a = self.a[i / REACHED].add(i % REACHED * tile.a_row);
+                for v in 0..V {
+                    acc[v] = U::dot(acc[v], a, tile.a_second, x[v]);
+                }
+            }
+        }
+        let a_pair = tile.a_pair;
+        self.a = self.a.map(|a| own_register(a.wrapping_add(a_pair)));
+        self.b = self.b.wrapping_add(nr * U::WORDS);
+    }
+}
+
 /// `R` rows × `V` registers.
 struct MicroKernel<'a, U, const R: usize, const V: usize>(&'a Tile, std::marker::PhantomData<U>);
 
@@ -42,21 +88,21 @@ impl<U: Unit, const R: usize, const V: usize> SimdOp for MicroKernel<'_, U, R, V
             pairs,
             a,
             a_row,
-            a_pair,
-            a_second,
             b,
-            panel,
             c,
             ldc,
             cols,
             start,
-            mut ahead,
+            ahead,
+            ..
         } = self.0;
         let lanes = U::S::LANES;
-        let nr = U::S::NR;
         // SAFETY: the tile describes R rows of pairs of A, panels of as many lines, and R rows of `cols` elements of C and
         // `cols` of the bias; every access below is within those.
         unsafe {
+            // What is not by rows is a weight gradient.
+            let add = matches!(start, SumStart::Old);
+            let mut fetch = FetchC::<U::S, R, V>::new(c, ldc, pairs, add || a_row == 1);
             let mut acc = [[U::S::zero(); V]; R];
             if let SumStart::Bias(row) = start {
                 for v in 0..V {
@@ -67,26 +113,20 @@ impl<U: Unit, const R: usize, const V: usize> SimdOp for MicroKernel<'_, U, R, V
                     }
                 }
             }
-            // `Streams` count on a line for so many terms.
-            const { assert!(AHEAD_EVERY == 2) };
-            for p in 0..pairs {
-                if R >= AHEAD_FROM {
-                    prefetch::<L2, _>(ahead.at);
-                    ahead.at = ahead.at.wrapping_add(ahead.step);
-                }
-                let line = b.add(p * nr * U::WORDS);
-                let mut x = [U::load(line, nr); V];
-                for (v, x) in x.iter_mut().enumerate().skip(1) {
-                    *x = U::load(line.add(v / 2 * panel + v % 2 * lanes), nr);
-                }
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let a = a.add(i * a_row + p * a_pair);
-                    for v in 0..V {
-                        acc[v] = U::dot(acc[v], a, a_second, x[v]);
-                    }
+            let mut next = Next {
+                a: std::array::from_fn(|g| a.wrapping_add(REACHED * g * a_row)),
+                b,
+                ahead: ahead.at,
+            };
+            for after in (0..pairs / UNROLL).rev() {
+                fetch.before(after);
+                for _ in 0..UNROLL {
+                    next.pair::<U, R, V>(self.0, &mut acc);
                 }
             }
-            let add = matches!(start, SumStart::Old);
+            for _ in 0..pairs % UNROLL {
+                next.pair::<U, R, V>(self.0, &mut acc);
+            }
             for (i, acc) in acc.into_iter().enumerate() {
                 for (v, x) in acc.into_iter().enumerate() {
                     let n = cols.saturating_sub(v * lanes);

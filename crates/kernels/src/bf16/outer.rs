@@ -1,6 +1,6 @@
 //! Σ δ rᵀ over a whole sequence, of vectors rounded to bfloat16, and Σ δ, which is not rounded.
 //!
-//! As [`crate::outer`], whose packings this rounds: terms become pairs of terms.
+//! As [`crate::outer`], where packing rounds: terms become lines of pairs of terms.
 //!
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of [`K_BLOCK`],
 //! regardless of the range of rows and of the tile that contains it.
@@ -16,7 +16,7 @@ use crate::destinations::{boundary, piece, place};
 use crate::memory::CACHE_LINE;
 use crate::micro::{AHEAD_FROM, SumStart, part};
 use crate::simd::{Simd, SimdOp};
-use crate::terms::{PackDelta, PackRhs, TILES, Terms};
+use crate::terms::{TILES, Terms, store_sum};
 use crate::types::{OuterArgs, OuterRhs, list};
 
 /// Terms of a K block, a multiple of the 32 of a tile.
@@ -34,25 +34,15 @@ const SLACK: usize = 32;
 pub(super) fn scratch_len(words: usize, nr: usize, k: usize, n: usize, runs: usize) -> usize {
     let k = k.min(K_BLOCK);
     let panels = (n / nr + runs.max(1)).min(panels_together(words, nr));
-    panels * lines(true, k) * nr * words + rest(words, nr, k) + CACHE_LINE / 2
-}
-
-/// Words behind the panels: a panel before rounding, and tiles before and after.
-fn rest(words: usize, nr: usize, k: usize) -> usize {
-    k * nr + TILES * (tile_len(k) + rounded_len(words, k))
+    panels * lines(true, k) * nr * words + TILES * tile_len(words, k) + CACHE_LINE / 2
 }
 
 fn panels_together(words: usize, nr: usize) -> usize {
     (PANEL_WORDS / (K_BLOCK / 2 * nr * words)).min(MAX_PANELS)
 }
 
-/// Words of a tile of δ before it is rounded.
-fn tile_len(k: usize) -> usize {
-    k * TILE_ROWS + SLACK
-}
-
-/// Words of a rounded tile of δ: as lines, and for tiles of AMX as rows.
-fn rounded_len(words: usize, k: usize) -> usize {
+/// Words of a tile of δ: as lines, and for tiles of AMX as rows.
+fn tile_len(words: usize, k: usize) -> usize {
     2 * lines(true, k) * TILE_ROWS * words + SLACK
 }
 
@@ -114,11 +104,12 @@ impl<U: Unit> Outer<'_, U> {
     unsafe fn block(&self, k0: usize, kk: usize, add: bool) {
         let nr = U::S::NR;
         let (mut next, mut bias) = ((0, 0), true);
-        // The panels come last, so that the rest has its place whatever their number.
-        let wide = self.scratch;
-        let panels_at = wide.wrapping_add(rest(U::WORDS, nr, kk).next_multiple_of(CACHE_LINE / 4));
+        // The panels come last, so that tiles of δ have their place whatever their number.
+        let tiles: *mut u32 = self.scratch.cast();
+        let panels_at = TILES * tile_len(U::WORDS, kk);
+        let panels_at = tiles.wrapping_add(panels_at.next_multiple_of(CACHE_LINE / 4));
         loop {
-            let mut at: *mut u32 = panels_at.cast();
+            let mut at = panels_at;
             let mut panels: [Option<RhsPanel<'_>>; MAX_PANELS] = [const { None }; MAX_PANELS];
             for panel in panels.iter_mut().take(panels_together(U::WORDS, nr)) {
                 while self.rhs.get(next.0).is_some_and(|r| next.1 >= r.n) {
@@ -134,14 +125,21 @@ impl<U: Unit> Outer<'_, U> {
                     let cols = nr.min(end - next.1);
                     let strides = (rhs.step_stride, rhs.row_stride, rhs.lag);
                     let terms = Terms::new(rhs.ptr, strides, self.args, k0, kk);
-                    U::S::vectorize(PackRhs::<U::S> {
-                        terms,
-                        col: next.1,
-                        cols,
-                        out: wide,
-                        set: PhantomData,
+                    let registers = [0, U::S::LANES].map(|from| Columns {
+                        from: next.1 + from,
+                        n: cols.saturating_sub(from),
+                        to: at.add(from),
+                        width: nr,
                     });
-                    let lines = self.round(wide, kk, (nr, nr), at);
+                    let lines = self.lines(kk);
+                    U::vectorize(RoundTerms::<U> {
+                        terms,
+                        columns: &registers,
+                        lines,
+                        sum: std::ptr::null_mut(),
+                        add: false,
+                        of: PhantomData,
+                    });
                     *panel = Some(RhsPanel {
                         rhs,
                         col: next.1,
@@ -160,40 +158,15 @@ impl<U: Unit> Outer<'_, U> {
             let more = self.rhs.iter().skip(next.0 + 1).any(|r| r.n > 0)
                 || self.rhs.get(next.0).is_some_and(|r| next.1 < r.n);
             let then = if more { k0 } else { k0 + kk };
-            // SAFETY: the panels are behind the rest of scratch.
-            unsafe { self.some((k0, kk, then), add, bias, &panels, wide.add(kk * nr)) };
+            // SAFETY: the panels are behind the tiles.
+            unsafe { self.some((k0, kk, then), add, bias, &panels, tiles) };
             bias = false;
         }
     }
 
-    /// Rounds terms of `n` columns into lines, `width` columns apart; returns their number.
-    ///
-    /// # Safety
-    /// Both must exist.
-    unsafe fn round(
-        &self,
-        from: *const f32,
-        kk: usize,
-        (n, width): (usize, usize),
-        to: *mut u32,
-    ) -> usize {
-        let lines = match self.tiles {
-            true => lines(true, kk),
-            false => kk.div_ceil(2),
-        };
-        // SAFETY: passed on to the caller.
-        unsafe {
-            U::vectorize(RoundLines::<U> {
-                from,
-                kk,
-                n,
-                width,
-                to,
-                lines,
-                of: PhantomData,
-            });
-        }
-        lines
+    /// Lines of so many terms.
+    fn lines(&self, kk: usize) -> usize {
+        lines(self.tiles, kk)
     }
 
     /// The terms of δ.
@@ -207,18 +180,18 @@ impl<U: Unit> Outer<'_, U> {
         unsafe { Terms::new(args.delta, strides, args, k0, kk) }
     }
 
-    /// Packs δ and multiplies it by the panels; with `bias`, also sums it. Meanwhile, the δ that is packed next is prefetched,
+    /// Rounds δ and multiplies it by the panels; with `bias`, also sums it. Meanwhile, the δ that comes next is prefetched,
     /// at last that of the terms from `then` on.
     ///
     /// # Safety
-    /// As [`outer`]; `at` has room for [`TILES`] tiles before and after rounding.
+    /// As [`outer`]; `at` has room for [`TILES`] tiles.
     unsafe fn some(
         &self,
         (k0, kk, then): (usize, usize, usize),
         add: bool,
         bias: bool,
         panels: &[Option<RhsPanel<'_>>],
-        at: *mut f32,
+        at: *mut u32,
     ) {
         let args = self.args;
         // SAFETY: the caller guarantees the lists and the table.
@@ -241,27 +214,31 @@ impl<U: Unit> Outer<'_, U> {
             };
             for t0 in (0..tiles).step_by(TILES) {
                 let t1 = tiles.min(t0 + TILES);
-                let mut cols = [0; TILES];
+                let mut columns = [Columns::NONE; TILES];
                 for t in t0..t1 {
-                    cols[t - t0] = rows(t + 1) - rows(t);
+                    let n = rows(t + 1) - rows(t);
+                    columns[t - t0] = Columns {
+                        from: rows(t),
+                        n,
+                        to: at.wrapping_add((t - t0) * tile_len(U::WORDS, kk)),
+                        width: if self.tiles { TILE_ROWS } else { n },
+                    };
                 }
+                let columns = &columns[..t1 - t0];
                 let sum = match bias {
                     true => piece(pieces, rows(t0)),
                     false => std::ptr::null_mut(),
                 };
-                // SAFETY: these columns of δ exist, at most two registers per tile; the piece contains them, because
-                // tiles end at its boundaries; scratch has room for the tiles.
+                // SAFETY: these columns of δ exist, at most a register per tile; the piece contains them, because tiles end at
+                // its boundaries; scratch has room for the tiles.
                 unsafe {
-                    U::S::vectorize(PackDelta::<U::S> {
+                    U::vectorize(RoundTerms::<U> {
                         terms,
-                        col: rows(t0),
-                        cols,
-                        pack: true,
-                        out: at,
-                        tile: tile_len(kk),
+                        columns,
+                        lines: self.lines(kk),
                         sum,
                         add,
-                        set: PhantomData,
+                        of: PhantomData,
                     });
                     ahead.clear();
                     let (next, width) = (rows(t1), TILES * most);
@@ -273,21 +250,14 @@ impl<U: Unit> Outer<'_, U> {
                         let terms = self.deltas(then, K_BLOCK.min(args.terms() - then));
                         ahead.push(&terms, self.rows.start, width.min(self.rows.len()));
                     }
-                    let rounded: *mut u32 = at.add(TILES * tile_len(kk)).cast();
-                    self.multiply(
-                        (kk, add),
-                        panels,
-                        (rows(t0), &cols[..t1 - t0]),
-                        (at, rounded),
-                        &mut ahead,
-                    );
+                    self.multiply((kk, add), panels, columns, &mut ahead);
                 }
             }
             i = end;
         }
     }
 
-    /// Rounds tiles of δ, the first of which begins at `row`, and multiplies them by the panels.
+    /// Multiplies tiles of δ, which follow each other, by the panels.
     ///
     /// # Safety
     /// As for `some`.
@@ -295,26 +265,20 @@ impl<U: Unit> Outer<'_, U> {
         &self,
         (kk, add): (usize, bool),
         panels: &[Option<RhsPanel<'_>>],
-        (row, cols): (usize, &[usize]),
-        (wide, rounded): (*const f32, *mut u32),
+        deltas: &[Columns],
         ahead: &mut Streams<f32>,
     ) {
         let start = SumStart::adding(add);
-        let length = rounded_len(U::WORDS, kk);
+        let row = deltas[0].from;
         // SAFETY: the caller guarantees scratch; a destination contains whole tiles, because tiles and panels end at its
         // boundaries.
         unsafe {
-            for (t, &n) in cols.iter().enumerate() {
-                let width = if self.tiles { TILE_ROWS } else { n };
-                let from = wide.add(t * tile_len(kk));
-                let lines = self.round(from, kk, (n, width), rounded.add(t * length));
-                #[cfg(target_arch = "x86_64")]
-                if self.tiles {
-                    let lines_at = rounded.add(t * length);
-                    super::tiles::transpose(lines_at, lines, lines_at.add(lines * TILE_ROWS));
+            #[cfg(target_arch = "x86_64")]
+            if self.tiles {
+                let lines = self.lines(kk);
+                for tile in deltas {
+                    super::tiles::transpose(tile.to, lines, tile.to.add(lines * TILE_ROWS));
                 }
-                #[cfg(not(target_arch = "x86_64"))]
-                let _ = lines;
             }
             for p in panels.iter().flatten() {
                 let blocks = list(p.rhs.dst, p.rhs.n_dst);
@@ -323,31 +287,30 @@ impl<U: Unit> Outer<'_, U> {
                 };
                 #[cfg(target_arch = "x86_64")]
                 if self.tiles {
-                    let lines = lines(true, kk);
+                    let lines = self.lines(kk);
                     super::tiles::outer(&super::tiles::OuterTiles {
                         lines,
-                        a: rounded.add(lines * TILE_ROWS),
-                        a_tile: length,
+                        a: deltas[0].to.add(lines * TILE_ROWS),
+                        a_tile: tile_len(U::WORDS, kk),
                         b: p.at,
                         c,
                         ldc,
-                        rows: cols.iter().sum(),
+                        rows: deltas.iter().map(|tile| tile.n).sum(),
                         cols: p.cols,
                         start,
                     });
                     continue;
                 }
-                let mut first = 0;
-                for (t, &n) in cols.iter().enumerate() {
+                for &Columns { from, n, to, .. } in deltas {
                     let operands = Tile {
                         pairs: kk.div_ceil(2),
-                        a: rounded.add(t * length),
+                        a: to,
                         a_row: 1,
                         a_pair: n * U::WORDS,
                         a_second: n,
                         b: p.at,
                         panel: 0,
-                        c: c.add(first * ldc),
+                        c: c.add((from - row) * ldc),
                         ldc,
                         cols: p.cols,
                         start,
@@ -357,43 +320,112 @@ impl<U: Unit> Outer<'_, U> {
                         },
                     };
                     tile::<U>(n, 1, &operands);
-                    first += n;
                 }
             }
         }
     }
 }
 
-/// Rounds terms of `n` columns into lines of `width` columns, zeros behind the last term.
-struct RoundLines<U> {
-    from: *const f32,
-    kk: usize,
+/// Columns of terms that become a register of each line, at most as many as that has lanes.
+#[derive(Clone, Copy)]
+struct Columns {
+    from: usize,
     n: usize,
-    width: usize,
+    /// Where the register of the first line is.
     to: *mut u32,
+    /// Columns of a line.
+    width: usize,
+}
+
+impl Columns {
+    const NONE: Self = Columns {
+        from: 0,
+        n: 0,
+        to: std::ptr::null_mut(),
+        width: 0,
+    };
+}
+
+/// Rounds columns of terms into `lines` lines, zeros behind the last term, and adds them up, not rounded, from `sum` on in turn
+/// unless that is null.
+struct RoundTerms<'a, U> {
+    terms: Terms<f32>,
+    /// 1 to [`TILES`].
+    columns: &'a [Columns],
     lines: usize,
+    sum: *mut f32,
+    add: bool,
     of: PhantomData<U>,
 }
 
-impl<U: Unit> SimdOp for RoundLines<U> {
+impl<U: Unit> SimdOp for RoundTerms<'_, U> {
     #[inline(always)]
     unsafe fn run(self) {
-        let line = self.width * U::WORDS;
-        // SAFETY: the terms and lines exist; whole registers reach into the next line, or the slack.
+        const { assert!(TILES == 4) };
+        // SAFETY: guaranteed by the caller.
         unsafe {
-            for p in 0..self.kk / 2 {
-                let first = self.from.add(2 * p * self.n);
-                U::line([first, first.add(self.n)], self.n, self.to.add(p * line));
+            match *self.columns {
+                [a] => self.all([a]),
+                [a, b] => self.all([a, b]),
+                [a, b, c] => self.all([a, b, c]),
+                [a, b, c, d] => self.all([a, b, c, d]),
+                _ => unreachable!("at most so many"),
             }
-            let mut done = self.kk / 2;
-            if self.kk % 2 == 1 {
-                let first = self.from.add((self.kk - 1) * self.n);
-                U::line([first, std::ptr::null()], self.n, self.to.add(done * line));
-                done += 1;
+        }
+    }
+}
+
+impl<U: Unit> RoundTerms<'_, U> {
+    /// What is of each term stays in registers, as many as a constant says.
+    ///
+    /// # Safety
+    /// The terms' columns and the lines must exist; a whole register of the last one is stored. `sum` must hold all columns.
+    #[inline(always)]
+    unsafe fn all<const N: usize>(&self, columns: [Columns; N]) {
+        let (kk, sums) = (self.terms.count(), !self.sum.is_null());
+        let lanes = columns.map(|c| U::first(c.n));
+        let mut to = columns.map(|c| c.to);
+        let mut terms = self.terms.one_by_one();
+        // SAFETY: guaranteed by the caller. In ascending order a register's excess is overwritten by the next line.
+        unsafe {
+            let mut acc = [U::S::zero(); N];
+            for _ in 0..kk / 2 {
+                let pair = [terms.next(), terms.next()];
+                for i in 0..N {
+                    let Columns { from, n, width, .. } = columns[i];
+                    let pair = pair.map(|term| term.add(from));
+                    if sums {
+                        acc[i] = U::S::add(acc[i], U::S::load_up_to(pair[0], n));
+                        acc[i] = U::S::add(acc[i], U::S::load_up_to(pair[1], n));
+                    }
+                    U::pairs(pair, [lanes[i]; 2], to[i], width);
+                    to[i] = to[i].add(width * U::WORDS);
+                }
             }
-            if self.lines > done {
-                let rest = (self.lines - done) * line;
-                self.to.add(done * line).write_bytes(0, rest);
+            if kk % 2 == 1 {
+                let term = terms.next();
+                for i in 0..N {
+                    let Columns { from, n, width, .. } = columns[i];
+                    let term = term.add(from);
+                    if sums {
+                        acc[i] = U::S::add(acc[i], U::S::load_up_to(term, n));
+                    }
+                    U::pairs([term; 2], [lanes[i], U::first(0)], to[i], width);
+                    to[i] = to[i].add(width * U::WORDS);
+                }
+            }
+            let none = U::first(0);
+            let mut sum = self.sum;
+            for i in 0..N {
+                let Columns { n, width, .. } = columns[i];
+                for _ in kk.div_ceil(2)..self.lines {
+                    U::pairs([std::ptr::null(); 2], [none; 2], to[i], width);
+                    to[i] = to[i].add(width * U::WORDS);
+                }
+                if sums {
+                    store_sum::<U::S>(sum, n, acc[i], self.add);
+                    sum = sum.add(n);
+                }
             }
         }
     }

@@ -110,6 +110,20 @@ fn half(term: usize) -> usize {
     }
 }
 
+/// Rounds the first columns of two terms into a panel's line, zeros behind them.
+///
+/// # Safety
+/// Both must exist, and the machine must have the unit.
+#[inline(always)]
+unsafe fn line<U: Unit>(terms: [*const f32; 2], n: usize, to: *mut u32) {
+    for at in [0, U::S::LANES] {
+        let left = U::first(n.saturating_sub(at));
+        let terms = terms.map(|term| term.wrapping_add(at));
+        // SAFETY: guaranteed by the caller; a line has two registers.
+        unsafe { U::pairs(terms, [left; 2], to.add(at), U::S::NR) };
+    }
+}
+
 /// Packs a block of W whose rows are terms.
 struct Lines<U>(PackBlock<U>);
 
@@ -145,12 +159,12 @@ impl<U: Unit> SimdOp for Lines<U> {
                         let terms = [from.add(c), from.add(ld + c)];
                         let to = self.0.at(col + c, term / 2);
                         if run == nr {
-                            U::line(terms, nr, to);
+                            line::<U>(terms, nr, to);
                         } else {
-                            let mut line = [0; 2 * MOST];
-                            U::line(terms, run, line.as_mut_ptr());
+                            let mut own = [0; 2 * MOST];
+                            line::<U>(terms, run, own.as_mut_ptr());
                             for k in 0..U::WORDS {
-                                let part = line.as_ptr().add(k * run);
+                                let part = own.as_ptr().add(k * nr);
                                 to.add(k * nr).copy_from_nonoverlapping(part, run);
                             }
                         }

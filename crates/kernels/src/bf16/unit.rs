@@ -15,6 +15,8 @@ pub(crate) trait Unit: 'static {
     type S: Simd<T = f32>;
     /// Pairs for the lanes of a register.
     type B: Copy;
+    /// Some first lanes.
+    type Lanes: Copy;
     /// Words of a pair.
     const WORDS: usize;
 
@@ -33,7 +35,9 @@ pub(crate) trait Unit: 'static {
     unsafe fn load(b: *const u32, second: usize) -> Self::B;
     /// Rounds `n` numbers into a row of `pairs` pairs, with zeros behind them.
     unsafe fn row(from: *const f32, n: usize, to: *mut u32, pairs: usize);
-    /// Rounds `n` columns of two terms, the second of which is zeros if it is null, into a line of `n` columns. Whole
-    /// registers are stored: what follows the line is overwritten, up to the columns of a panel.
-    unsafe fn line(terms: [*const f32; 2], n: usize, to: *mut u32);
+    /// The first `n` lanes, or all if it is more.
+    fn first(n: usize) -> Self::Lanes;
+    /// Rounds columns of two terms, of each those of some lanes, into the pairs of `LANES` columns of a line, zeros for the
+    /// other lanes. Second words, if there are any, are `second` words on.
+    unsafe fn pairs(terms: [*const f32; 2], lanes: [Self::Lanes; 2], to: *mut u32, second: usize);
 }
