@@ -11,7 +11,7 @@ use crate::simd::{L1, L2, Simd, SimdOp, prefetch};
 /// Terms of a K block: 12 rows of A and a panel's block then fit L1 and L2 together (measured in `ceiling/`, Zen 4).
 pub(crate) const K_BLOCK: usize = 512;
 
-/// Below this many terms the tile finishes before a prefetched line of C could arrive.
+/// Below this many terms, or pairs, the tile finishes before a prefetched line of C could arrive.
 const PREFETCH_FROM: usize = 32;
 
 /// Iterations between the last row of C that is prefetched and the end of a tile: 800 cycles with twelve rows. In 256 terms, L1
@@ -196,7 +196,7 @@ pub(crate) struct FetchC<S: Simd, const R: usize, const V: usize> {
 }
 
 impl<S: Simd, const R: usize, const V: usize> FetchC<S, R, V> {
-    /// For sums of `k` terms, if C is `far`: all at once if these are too few, or so few rows that they have no cycles to spare.
+    /// For sums of `k` terms, or pairs of bfloat16 terms, if C is `far`: all at once if these are too few, or so few rows that they have no cycles to spare.
     #[inline(always)]
     pub(crate) fn new(c: *const S::T, ldc: usize, k: usize, far: bool) -> Self {
         let fetches = far && k >= PREFETCH_FROM;
@@ -208,7 +208,7 @@ impl<S: Simd, const R: usize, const V: usize> FetchC<S, R, V> {
         Self { row: c, ldc, late }
     }
 
-    /// Before an iteration, [`UNROLL`] terms, after which so many follow.
+    /// Before an iteration, [`UNROLL`] terms or pairs, after which so many follow.
     #[inline(always)]
     pub(crate) fn before(&mut self, after: usize) {
         if R >= AHEAD_FROM {

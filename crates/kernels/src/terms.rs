@@ -1,6 +1,7 @@
 //! The vectors of a sequence, addressed by two strides, and their packing for the outer product.
 //!
-//! For `outer`. δ is packed into tiles, unless it is read where it lies: term by term, the rows of one micro-kernel. Right-hand sides are packed into panels.
+//! For `outer`: δ is packed into tiles, unless it is read where it lies, term by term, the rows of one micro-kernel; right-hand
+//! sides are packed into panels. For the `outer` of bfloat16 operands, which packs as it rounds: where the terms are.
 //!
 //! Invariant: only the requested columns are read; the sums of δ run in ascending order over the terms of a block.
 

@@ -337,7 +337,7 @@ fn any_nan_comes_out_of_a_product() {
 }
 
 /// A weight gradient of a case against the sums, with results in blocks, and Σ δ, which is not rounded.
-fn outer(r: &mut Random, (steps, rows): (usize, usize), (m, n): (usize, usize), ragged: bool) {
+fn outer(r: &mut Random, (steps, rows): (usize, usize), (m, n): (usize, usize), tabled: bool) {
     let k = steps * rows;
     let (delta, x) = (r.numbers((k + 1) * m, false), r.numbers((k + 1) * n, false));
     let add = r.below(2) == 0;
@@ -385,7 +385,7 @@ fn outer(r: &mut Random, (steps, rows): (usize, usize), (m, n): (usize, usize), 
             m,
             steps,
             rows,
-            starts: if ragged {
+            starts: if tabled {
                 starts.as_ptr()
             } else {
                 std::ptr::null()
@@ -453,8 +453,8 @@ fn weight_gradients_are_the_sums_of_their_unit_bit_for_bit() {
         for _ in 0..3 {
             let m = r.pick(&[1, 2, 11, 13, 16, 17, 40, 70]);
             let n = r.pick(&[1, 5, 16, 31, 32, 33, 70]);
-            let ragged = r.below(2) == 0;
-            outer(&mut r, (steps, rows), (m, n), ragged);
+            let tabled = r.below(2) == 0;
+            outer(&mut r, (steps, rows), (m, n), tabled);
         }
     }
 }

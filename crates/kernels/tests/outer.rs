@@ -5,7 +5,18 @@ mod rows;
 
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
-use retrograd_kernels::{BlockMut, Isa, Kernels, OuterArgs, OuterRhs, PieceMut, kernels_for};
+use retrograd_kernels::{
+    Bf16Unit, BlockMut, Isa, Kernels, OuterArgs, OuterRhs, PieceMut, kernels_for,
+};
+
+/// The kernels of f32 with each unit for bfloat16 operands that the machine has.
+fn units() -> impl Iterator<Item = (&'static Kernels<f32>, Bf16Unit)> {
+    let units = [Bf16Unit::Emulated, Bf16Unit::Dot, Bf16Unit::Tiles];
+    Isa::ALL.into_iter().flat_map(move |isa| {
+        let there = units.into_iter().filter(move |u| u.available(isa));
+        there.filter_map(move |u| Some((kernels_for::<f32>(isa)?, u)))
+    })
+}
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -84,6 +95,17 @@ impl<T: Element> Sequence<T> {
     fn at(&self, case: &Case, p: usize, i: usize) -> T {
         self.data.get()[p / case.rows * self.step + p % case.rows * self.row + i]
     }
+
+    /// The same vectors of n one after the other.
+    fn dense(&self, case: &Case, n: usize) -> Self {
+        let k = case.steps * case.rows;
+        let all = (0..k).flat_map(|p| (0..n).map(move |i| self.at(case, p, i)));
+        Self {
+            step: case.rows * n,
+            row: n,
+            data: Guarded::new(&all.collect::<Vec<_>>(), true),
+        }
+    }
 }
 
 /// The destinations: for each right-hand side its blocks, and the pieces of the bias.
@@ -161,7 +183,7 @@ impl<T: Element> Destinations<T> {
 
     fn run(
         &self,
-        kernels: &Kernels<T>,
+        (kernels, unit): (&Kernels<T>, Option<Bf16Unit>),
         case: &Case,
         delta: &Sequence<T>,
         rhs: &[Sequence<T>],
@@ -191,11 +213,15 @@ impl<T: Element> Destinations<T> {
             n_rhs: rhs.len(),
             bias: self.bias.as_ptr(),
             n_bias: self.bias.len(),
-            unit: None,
+            unit,
             add: case.add,
         };
         let n = case.rhs.iter().map(|r| r.0).sum();
-        let len = kernels.outer_scratch_len(case.steps * case.rows, n, 3 * rhs.len());
+        let (k, runs) = (case.steps * case.rows, 3 * rhs.len());
+        let len = match unit {
+            None => kernels.outer_scratch_len(k, n, runs),
+            Some(unit) => kernels.outer_scratch_len_of(unit, k, n, runs),
+        };
         for &(i0, i1) in ranges {
             // NaN at first: what isn't written must not be used.
             let mut scratch = Guarded::new(&vec![T::of(f64::NAN); len], true);
@@ -219,7 +245,8 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
         Destinations::new(case),
         Destinations::new(case),
     );
-    whole.run(kernels, case, &delta, &rhs, &[(0, case.m)]);
+    let set = (kernels, None);
+    whole.run(set, case, &delta, &rhs, &[(0, case.m)]);
     let k = case.steps * case.rows;
     let one = T::of(1.0);
     for i in 0..case.m {
@@ -248,7 +275,7 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
     }
     // Split in two at any row, last part first: the same bits, also in the gaps between rows.
     let at = case.at % (case.m + 1);
-    split.run(kernels, case, &delta, &rhs, &[(at, case.m), (0, at)]);
+    split.run(set, case, &delta, &rhs, &[(at, case.m), (0, at)]);
     for ((whole, split), old) in whole.memory.iter().zip(&split.memory).zip(&old.memory) {
         prop_assert!(whole.get() == split.get(), "{} split at {at}", kernels.isa);
         prop_assert!(whole.untouched_around());
@@ -269,6 +296,30 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
     Ok(())
 }
 
+/// With bfloat16 operands: the bits of the same vectors one after the other, for which `bf16.rs` writes out the sums, and
+/// nothing else is written.
+fn check_rounded(kernels: &Kernels<f32>, unit: Bf16Unit, case: &Case) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(case.seed);
+    let delta = Sequence::<f32>::new(case, case.m, &mut numbers);
+    let sizes = || case.rhs.iter().map(|r| r.0);
+    let rhs: Vec<_> = sizes()
+        .map(|n| Sequence::<f32>::new(case, n, &mut numbers))
+        .collect();
+    let dense: Vec<_> = (rhs.iter().zip(sizes()))
+        .map(|(r, n)| r.dense(case, n))
+        .collect();
+    let (right, found) = (Destinations::new(case), Destinations::new(case));
+    let (set, at) = ((kernels, Some(unit)), case.at % (case.m + 1));
+    let one_by_one = delta.dense(case, case.m);
+    right.run(set, case, &one_by_one, &dense, &[(0, case.m)]);
+    found.run(set, case, &delta, &rhs, &[(at, case.m), (0, at)]);
+    for (found, right) in found.memory.iter().zip(&right.memory) {
+        prop_assert!(found.get() == right.get(), "{} {unit:?}", kernels.isa);
+        prop_assert!(found.untouched_around());
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -281,6 +332,13 @@ proptest! {
             if let Some(kernels) = kernels_for::<f64>(isa) {
                 check(kernels, &case)?;
             }
+        }
+    }
+
+    #[test]
+    fn an_outer_product_of_bfloat16_has_the_same_bits_for_any_layout_and_split(case in case()) {
+        for (kernels, unit) in units() {
+            check_rounded(kernels, unit, &case)?;
         }
     }
 }
@@ -326,7 +384,7 @@ impl Ragged {
 
 /// Σ δ rᵀ for one right-hand side in one block, and Σ δ.
 fn simple(
-    kernels: &Kernels<f32>,
+    (kernels, unit): (&Kernels<f32>, Option<Bf16Unit>),
     (delta, m): (&[f32], usize),
     (r, n): (&[f32], usize),
     (steps, gap): (usize, usize),
@@ -370,11 +428,15 @@ fn simple(
         n_rhs: 1,
         bias: bias.as_ptr(),
         n_bias: 1,
-        unit: None,
+        unit,
         add: false,
     };
     let terms = table.map_or(steps, |(x, _)| x.lengths.iter().sum());
-    let mut scratch = vec![f32::NAN; kernels.outer_scratch_len(terms, n, 1)];
+    let len = match unit {
+        None => kernels.outer_scratch_len(terms, n, 1),
+        Some(unit) => kernels.outer_scratch_len_of(unit, terms, n, 1),
+    };
+    let mut scratch = vec![f32::NAN; len];
     // SAFETY: everything is described as it lies.
     unsafe { (kernels.outer)(&args, 0, m, scratch.as_mut_ptr()) };
     result
@@ -389,6 +451,7 @@ fn a_column_has_the_same_bits_alone_and_among_many() {
         let (delta, r): (Vec<f32>, Vec<f32>) = (numbers.vec(terms * m), numbers.vec(terms * many));
         let first: Vec<f32> = r.chunks(many).flat_map(|r| &r[..few]).copied().collect();
         for kernels in Isa::ALL.into_iter().filter_map(kernels_for::<f32>) {
+            let kernels = (kernels, None);
             let wide = simple(kernels, (&delta, m), (&r, many), (terms, 0), None);
             let found = simple(kernels, (&delta, m), (&first, few), (terms, 0), None);
             let columns = wide[..m * many].chunks(many).flat_map(|row| &row[..few]);
@@ -416,12 +479,11 @@ proptest! {
         let (delta, r): (Vec<f32>, Vec<f32>) = (numbers.vec(room * (m + gap)), numbers.vec(room * (n + gap)));
         let dense = (x.gathered(lags[0], &delta, (m, gap)), x.gathered(lags[1], &r, (n, gap)));
         let terms = x.lengths.iter().sum();
-        for isa in Isa::ALL {
-            if let Some(kernels) = kernels_for::<f32>(isa) {
-                let found = simple(kernels, (&delta, m), (&r, n), (steps, gap), Some((&x, lags)));
-                let expected = simple(kernels, (&dense.0, m), (&dense.1, n), (terms, 0), None);
-                prop_assert_eq!(found, expected, "{}", isa);
-            }
+        let all = Isa::ALL.into_iter().filter_map(|isa| Some((kernels_for::<f32>(isa)?, None)));
+        for set in all.chain(units().map(|(kernels, unit)| (kernels, Some(unit)))) {
+            let found = simple(set, (&delta, m), (&r, n), (steps, gap), Some((&x, lags)));
+            let expected = simple(set, (&dense.0, m), (&dense.1, n), (terms, 0), None);
+            prop_assert_eq!(found, expected, "{} {:?}", set.0.isa, set.1);
         }
     }
 }

@@ -254,8 +254,8 @@ pub(crate) struct TrainingArgs {
     /// The engine: `jit` (compiled to machine code) or `tape` (interpreted).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
-    /// What products with weights multiply: numbers of `f32`, or of `bf16` (8 significant bits), faster on a processor with
-    /// AVX512_BF16 or AMX. Sums, states and the saved model are f32.
+    /// What products with weights multiply: numbers of `f32`, or of `bf16` (8 significant bits), faster on Zen 4 and on processors
+    /// with AMX. Sums, states and the saved model are f32.
     #[arg(long, value_name = "f32|bf16", default_value_t = Precision::Full)]
     pub(crate) precision: Precision,
     /// Passes over the training part, in which the learning rate falls to zero.

@@ -36,6 +36,7 @@ fn interleaved(halves: __m512i) -> __m512i {
 }
 
 /// The first `n` lanes, or all.
+#[inline]
 fn mask(n: usize) -> __mmask16 {
     if n >= 16 { u16::MAX } else { (1 << n) - 1 }
 }
@@ -103,6 +104,7 @@ impl Unit for Dot {
             }
         }
     }
+    #[inline]
     fn first(n: usize) -> __mmask16 {
         mask(n)
     }

@@ -28,6 +28,8 @@ pub(super) struct Tile {
     /// Columns of C to be written: at least 1, at most the tile's width.
     pub(super) cols: usize,
     pub(super) start: SumStart<f32>,
+    /// Whether C comes from beyond L1, as old values and weight gradients do.
+    pub(super) far: bool,
     /// What to prefetch meanwhile, a line with each pair of terms; tiles of fewer than [`AHEAD_FROM`] rows ignore it.
     pub(super) ahead: Ahead<f32>,
 }
@@ -93,6 +95,7 @@ impl<U: Unit, const R: usize, const V: usize> SimdOp for MicroKernel<'_, U, R, V
             ldc,
             cols,
             start,
+            far,
             ahead,
             ..
         } = self.0;
@@ -100,9 +103,8 @@ impl<U: Unit, const R: usize, const V: usize> SimdOp for MicroKernel<'_, U, R, V
         // SAFETY: the tile describes R rows of pairs of A, panels of as many lines, and R rows of `cols` elements of C and
         // `cols` of the bias; every access below is within those.
         unsafe {
-            // What is not by rows is a weight gradient.
             let add = matches!(start, SumStart::Old);
-            let mut fetch = FetchC::<U::S, R, V>::new(c, ldc, pairs, add || a_row == 1);
+            let mut fetch = FetchC::<U::S, R, V>::new(c, ldc, pairs, far);
             let mut acc = [[U::S::zero(); V]; R];
             if let SumStart::Bias(row) = start {
                 for v in 0..V {

@@ -73,7 +73,7 @@ pub(super) unsafe fn outer<U: Unit>(
             rhs: list(args.rhs, args.n_rhs),
             rows,
             tiles,
-            scratch,
+            scratch: scratch.cast(),
             of: PhantomData,
         };
         #[cfg(target_arch = "x86_64")]
@@ -92,7 +92,7 @@ struct Outer<'a, U: Unit> {
     rhs: &'a [OuterRhs<f32>],
     rows: Range<usize>,
     tiles: bool,
-    scratch: *mut f32,
+    scratch: *mut u32,
     of: PhantomData<U>,
 }
 
@@ -105,7 +105,7 @@ impl<U: Unit> Outer<'_, U> {
         let nr = U::S::NR;
         let (mut next, mut bias) = ((0, 0), true);
         // The panels come last, so that tiles of δ have their place whatever their number.
-        let tiles: *mut u32 = self.scratch.cast();
+        let tiles = self.scratch;
         let panels_at = TILES * tile_len(U::WORDS, kk);
         let panels_at = tiles.wrapping_add(panels_at.next_multiple_of(CACHE_LINE / 4));
         loop {
@@ -125,9 +125,10 @@ impl<U: Unit> Outer<'_, U> {
                     let cols = nr.min(end - next.1);
                     let strides = (rhs.step_stride, rhs.row_stride, rhs.lag);
                     let terms = Terms::new(rhs.ptr, strides, self.args, k0, kk);
-                    let registers = [0, U::S::LANES].map(|from| Columns {
+                    let lanes = U::S::LANES;
+                    let registers = [0, lanes].map(|from| Columns {
                         from: next.1 + from,
-                        n: cols.saturating_sub(from),
+                        n: cols.saturating_sub(from).min(lanes),
                         to: at.add(from),
                         width: nr,
                     });
@@ -314,6 +315,7 @@ impl<U: Unit> Outer<'_, U> {
                         ldc,
                         cols: p.cols,
                         start,
+                        far: true,
                         ahead: match n < AHEAD_FROM {
                             true => Ahead::nothing(c),
                             false => ahead.pop().unwrap_or(Ahead::nothing(c)),
@@ -393,7 +395,7 @@ impl<U: Unit> RoundTerms<'_, U> {
                 let pair = [terms.next(), terms.next()];
                 for i in 0..N {
                     let Columns { from, n, width, .. } = columns[i];
-                    let pair = pair.map(|term| term.add(from));
+                    let pair = pair.map(|term| term.wrapping_add(from));
                     if sums {
                         acc[i] = U::S::add(acc[i], U::S::load_up_to(pair[0], n));
                         acc[i] = U::S::add(acc[i], U::S::load_up_to(pair[1], n));
@@ -406,7 +408,7 @@ impl<U: Unit> RoundTerms<'_, U> {
                 let term = terms.next();
                 for i in 0..N {
                     let Columns { from, n, width, .. } = columns[i];
-                    let term = term.add(from);
+                    let term = term.wrapping_add(from);
                     if sums {
                         acc[i] = U::S::add(acc[i], U::S::load_up_to(term, n));
                     }

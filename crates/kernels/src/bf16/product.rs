@@ -10,7 +10,7 @@ use super::micro::{Tile, panels_at_once, tile};
 use super::unit::Unit;
 use super::{K_BLOCK, Multiply};
 use crate::ahead::Ahead;
-use crate::micro::part;
+use crate::micro::{SumStart, part};
 use crate::product::following;
 use crate::simd::{Simd, SimdOp};
 
@@ -103,6 +103,7 @@ pub(super) unsafe fn product<U: Unit>(p: Multiply) {
                     for t in t0..t1 {
                         // SAFETY: the rows of C and the panels from column j on exist.
                         unsafe {
+                            let start = p.start.part(k0 == 0, j);
                             let operands = Tile {
                                 pairs,
                                 a: rounded.add((rows(t) - first) * row_words),
@@ -114,7 +115,8 @@ pub(super) unsafe fn product<U: Unit>(p: Multiply) {
                                 c: p.c.add(rows(t) * p.ldc + j),
                                 ldc: p.ldc,
                                 cols,
-                                start: p.start.part(k0 == 0, j),
+                                start,
+                                far: matches!(start, SumStart::Old),
                                 ahead: match next {
                                     Some(next) => Ahead {
                                         at: (block(next).cast::<f32>())
