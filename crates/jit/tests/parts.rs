@@ -22,6 +22,26 @@ target next[3]
 loss mean(square(y - next))
 ";
 
+/// The same of a weight whose blocks are the gates', on no border of columns.
+const GATES: &str = "cell gates(x[X]; h[H], c[H]) where X=700, H=161
+i = sigmoid(dense(x, h))
+f = sigmoid(dense(x, h))
+o = sigmoid(dense(x, h))
+c' = f * c + i * tanh(dense(x, h))
+h' = o * tanh(c')
+output y = dense[3](h')
+target next[3]
+loss mean(square(y - next))
+";
+
+/// A readout of the step before.
+const LATE: &str = "cell late(x[3]; h[H]) where H=150, O=1509
+output y = dense[O](h)
+h' = tanh(dense(x, h))
+target next[O]
+loss mean(square(y - next))
+";
+
 /// A product once a row, which of one row alone is not packed.
 const ROW: &str = "cell row(x[3], static s[S]; h[H]) where S=700, H=160
 u = dense_no_bias[H](s)
@@ -42,13 +62,18 @@ struct Run {
     bits: Vec<Vec<u64>>,
 }
 
-/// A run in which all rows have the same numbers.
-fn run<T: Element + Real>(cell: &CompiledCell<T>, lengths: &Lengths, pieces: usize) -> Run {
+/// A run in which all rows and steps have the same numbers, or all have others.
+fn run<T: Element + Real>(
+    cell: &CompiledCell<T>,
+    lengths: &Lengths,
+    pieces: usize,
+    alike: bool,
+) -> Run {
     let inputs: Vec<Vec<T>> = (cell.inputs().iter().enumerate())
         .map(|(k, i)| match i.role {
             InputRole::Initial => Vec::new(),
             _ => (0..lengths.numbers(i.ty))
-                .map(|j| j % i.ty.shape.len() * 7 + k)
+                .map(|j| if alike { j % i.ty.shape.len() } else { j } * 7 + k)
                 .map(|j| <T as Real>::from_f64((j as f64 * 0.37).sin() * 0.2))
                 .collect(),
         })
@@ -85,7 +110,7 @@ fn same<T: Element + Real>(text: &str, lengths: &Lengths, weight: usize) {
             let options = Options::default().with(|o| o.target = target);
             let cell = CompiledCell::<T>::compile_with(&tape(text), &purpose, &options);
             let cell = cell.expect("it compiles");
-            let one = run(&cell, lengths, 1);
+            let one = run(&cell, lengths, 1, false);
             assert_eq!(one.blocks, 1);
             assert!(
                 one.bits
@@ -94,7 +119,7 @@ fn same<T: Element + Real>(text: &str, lengths: &Lengths, weight: usize) {
                     .all(|x| !f64::from_bits(*x).is_nan())
             );
             for pieces in [2, 3, 5, 64] {
-                let cut = run(&cell, lengths, pieces);
+                let cut = run(&cell, lengths, pieces, false);
                 assert!(cut.bits == one.bits, "{target}: {pieces} pieces");
                 // Without sums there is no scratch but the places.
                 let more = cut.bytes - one.bytes;
@@ -117,10 +142,29 @@ fn a_product_by_parts_has_the_bits_of_the_whole_one() {
         same::<f64>(WIDE, &lengths, 150 * 1509);
     }
     same::<f32>(TILE, &equal(40, 1), 700 * 160);
+    same::<f32>(TILE, &equal(20, 2), 700 * 160);
+    same::<f32>(GATES, &equal(40, 1), 700 * 4 * 161);
     same::<f32>(ROW, &equal(5, 3), 700 * 160);
     same::<f32>(ROW, &equal(5, 1), 700 * 160);
     let ragged = Lengths::new(vec![9, 4, 4, 1]).expect("the longest comes first");
     same::<f32>(WIDE, &ragged, 150 * 1509);
+    same::<f32>(LATE, &ragged, 150 * 1509);
+    same::<f64>(LATE, &ragged, 150 * 1509);
+}
+
+/// Each part would read all points again.
+#[test]
+fn a_product_of_many_points_has_the_whole_weight() {
+    let cell = CompiledCell::<f32>::compile(&tape(WIDE), &Purpose::Forward).expect("it compiles");
+    let more = |points: usize| {
+        let lengths = Lengths::new(vec![1; points]).expect("they are equal");
+        let [one, many] = [1, 64].map(|pieces| run(&cell, &lengths, pieces, false));
+        assert!(one.bits == many.bits);
+        many.bytes - one.bytes
+    };
+    let weight = 150 * 1509 * size_of::<f32>();
+    assert!(more(256) > weight / 2);
+    assert!(more(257) < weight / 100);
 }
 
 #[test]
@@ -128,7 +172,7 @@ fn a_product_of_one_row_which_is_not_packed_is_that_of_several() {
     let cell = CompiledCell::<f32>::compile(&tape(ROW), &Purpose::Forward).expect("it compiles");
     let read_out = |rows: usize| {
         let lengths = Lengths::new(vec![5; rows]).expect("they are equal");
-        let y = run(&cell, &lengths, 1).bits.swap_remove(0);
+        let y = run(&cell, &lengths, 1, true).bits.swap_remove(0);
         // A row's of three numbers, of each step.
         let rows = y.chunks(3 * rows).flat_map(|step| step[..3].to_vec());
         rows.map(f64::from_bits).collect::<Vec<f64>>()

@@ -212,7 +212,7 @@ impl<S: Simd, const R: usize, const V: usize> FetchC<S, R, V> {
     #[inline(always)]
     pub(crate) fn before(&mut self, after: usize) {
         if R >= AHEAD_FROM {
-            // Without a branch; the same row again and again until it is time.
+            // Without a branch: the same row again and again until it is time, or throughout, and at last the one behind the tile.
             Self::row(self.row);
             let step = if after.wrapping_sub(SLACK) < self.late {
                 self.ldc

@@ -21,7 +21,7 @@ use std::mem::MaybeUninit;
 /// Maximum number of tiles in a group of rows: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
 const GROUP: usize = 10;
 
-/// Distance between copied rows of A: an odd number of cache lines.
+/// Distance between copied rows of A: no multiple of 4 KiB, and of f32 an odd number of cache lines.
 const COPY_LD: usize = K_BLOCK + 16;
 /// Room for the copies of a group, on the stack: 72 rows of f32. With 120 nothing is gained (docs/PERFORMANCE.md).
 const COPIES: usize = 72 * COPY_LD * 4;

@@ -200,6 +200,7 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
     let mut turned = Guarded::new(&c, at_end);
     run(m, a.ptr(), turned.ptr_mut(), BACKWARD);
     prop_assert!(turned.untouched_around());
+    prop_assert!(!packed || turned.get() == got.get(), "panels from the last");
     let ways = [0, BACKWARD, IN_ORDER, BACKWARD | IN_ORDER];
     for (i, way) in (0..m).flat_map(|i| ways.map(|way| (i, way))) {
         let mut alone = Guarded::new(&c[i * ldc..i * ldc + n], at_end);

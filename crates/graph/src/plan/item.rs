@@ -77,7 +77,8 @@ pub struct Rhs {
 /// One step of a plan.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// Packs a weight into the layout that products read; needed before products of more than one row.
+    /// Packs a weight into the layout that products read; needed before products of more than one row. Execution may leave it to
+    /// the product, if only one reads it.
     Pack(WeightId),
     /// A loop.
     Loop(Loop),

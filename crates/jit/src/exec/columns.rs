@@ -7,7 +7,7 @@ use retrograd_graph::plan::Weight;
 use retrograd_kernels::{Block, CACHE_LINE, Kernels, SimdElement, Weights};
 
 /// Blocks of a weight that is cut, at most.
-const BLOCKS: usize = 16;
+pub(super) const BLOCKS: usize = 16;
 
 /// Whether a weight can be cut: packed bfloat16 weights have an order of their own, and there is no room for the parts of
 /// many blocks.

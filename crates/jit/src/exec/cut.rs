@@ -96,7 +96,7 @@ impl Cut {
 
 /// The cost of each item of a plan for one point of its domain, and what decides into which slices its rows are cut, keyed
 /// by the item's address, so that runs look it up without allocating.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Efforts(Vec<OfItem>);
 
 /// What is known of an item.

@@ -3,6 +3,7 @@
 //!
 //! Emitted code calls products without a context, so where the threads meet is noted for the thread that runs a loop, while
 //! it runs it.
+//!
 //! The division changes no bit (`columns`).
 
 use std::cell::Cell;
@@ -13,7 +14,7 @@ use retrograd_kernels::{
 };
 
 use super::SendPtr;
-use super::columns::{border, unit, with_columns};
+use super::columns::{BLOCKS, border, unit, with_columns};
 use super::counting::{kernels_of, position};
 use super::pool::Crew;
 
@@ -78,7 +79,7 @@ impl Divided<'_> {
         };
         let parts = self.parts.min(n / unit);
         let effort = m.saturating_mul(weights.rows * weights.cols) / 4;
-        debug_assert!(weights.unit.is_none());
+        debug_assert!(weights.unit.is_none() && weights.n_blocks <= BLOCKS);
         if parts <= 1 || effort < self.least {
             return run(&weights, 0);
         }

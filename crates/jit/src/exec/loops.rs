@@ -106,7 +106,8 @@ impl<T: Element> PlanExecution<'_, T> {
         });
     }
 
-    /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time.
+    /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time; one item after the
+    /// other if all steps are few.
     pub(super) fn time_tile(
         &mut self,
         kernels: &Kernels<T>,

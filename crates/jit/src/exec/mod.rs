@@ -252,6 +252,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
     fn run_item(&mut self, item: &Item, span: StepRange) {
         let kernels = self.code.kernels;
         match item {
+            // The product packs it.
+            Item::Pack(w) if self.workspace.by_parts[*w].is_some() => {}
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
                 if weights.packed.is_null() {

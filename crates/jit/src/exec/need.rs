@@ -38,6 +38,10 @@ const KEPT_OF_CACHE: usize = 3;
 /// Halves of the second cache that a step may take which is replayed: what does not fit comes from the last cache.
 const HALVES_OF_CACHE: usize = 3;
 
+/// Points up to which a product packs its weight by parts: each part reads the other operand again, and from 1024 points on
+/// that takes longer than a packing that leaves L2 (docs/PERFORMANCE.md).
+const POINTS_BY_PARTS: usize = 256;
+
 /// Distance of the rows of a matrix that all begin cache lines.
 pub(super) fn aligned_ld<T>(cols: usize) -> usize {
     cols.next_multiple_of((CACHE_LINE / size_of::<T>()).max(1))
@@ -128,13 +132,15 @@ impl<T: Element> MemoryNeed<'_, T> {
             || self.plan.weights[w].bf16
     }
 
-    /// How weight `w` is packed if one product reads it, once in the run: by parts, one for each thread.
+    /// How weight `w` is packed if one product of few points reads it, once in the run: by parts, one for each thread.
     pub(super) fn by_parts(&self, w: WeightId) -> Option<Parts> {
         let weight = &self.plan.weights[w];
         let whole = (self.kernels).packed_len(weight.rows, weight.cols, weight.transposed);
         let part = Parts::of(self.kernels, weight);
         let less = self.parts.saturating_mul(part.numbers) < whole;
-        (less && self.is_packed(w) && can_be_cut(weight) && self.is_read_once(w)).then_some(part)
+        let few = self.points.before(self.points.steps) <= POINTS_BY_PARTS;
+        (less && few && self.is_packed(w) && can_be_cut(weight) && self.is_read_once(w))
+            .then_some(part)
     }
 
     /// Whether one product reads weight `w`, once in the run.

@@ -124,7 +124,7 @@ impl Crew {
                 self.0.store(false, Ordering::Release);
             }
         }
-        // A part that shares work itself, which none does, would do it alone.
+        // A part that shares work itself, as a product by parts may, does it alone.
         let alone = most.min(n) <= 1 || self.busy.swap(true, Ordering::Acquire);
         if alone {
             return (0..n).for_each(f);

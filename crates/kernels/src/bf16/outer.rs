@@ -194,6 +194,7 @@ impl<U: Unit> Outer<'_, U> {
         panels: &[Option<RhsPanel<'_>>],
         at: *mut u32,
     ) {
+        const { assert!(U::S::MR <= U::S::LANES, "a tile of δ fits a register") };
         let args = self.args;
         // SAFETY: the caller guarantees the lists and the table.
         let (pieces, terms) = unsafe { (list(args.bias, args.n_bias), self.deltas(k0, kk)) };
