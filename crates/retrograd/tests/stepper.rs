@@ -137,6 +137,14 @@ fn static_inputs_are_given_once_and_masks_are_ones() {
     assert_eq!(c.step(&[&x]).expect("it fits"), second);
     assert_eq!(c.output("y"), Some(&second[..]));
     assert_eq!(c.output("z"), None);
+    // A fork that takes other parameters multiplies the static input by these.
+    let others: Vec<f32> = cell.initial_parameters(4).expect("it is small");
+    let mut fork = c.fork();
+    fork.set_parameters(&others).expect("they fit");
+    let fresh = cell.stepper(&others).with("style", numbers(4, 1));
+    let mut fresh = fresh.with("h", second).build().expect("it streams");
+    let right = fresh.step(&[&x]).expect("it fits");
+    assert_eq!(fork.step(&[&x]).expect("it fits"), right);
 }
 
 #[test]

@@ -244,6 +244,7 @@ impl<T: Element> StreamExecution<T> {
     pub(crate) fn fork(&self, plan: &Plan) -> Self {
         let mut workspace = Workspace::new();
         workspace.own = self.workspace.own.clone();
+        workspace.by_parts = self.workspace.by_parts.clone();
         workspace.scratch = self.workspace.scratch.clone();
         workspace.arrays = self.workspace.arrays.clone();
         workspace.bases = self.workspace.bases.clone();
